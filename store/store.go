@@ -1,0 +1,122 @@
+package store
+
+import (
+	"github.com/merlinmq/merlin/protocol/message"
+)
+
+// PutStatus is the outcome of an append (PutMessageStatus).
+type PutStatus uint8
+
+// Outcomes of an append. The first four mean that the message is stored.
+const (
+	PutOK PutStatus = iota
+	FlushDiskTimeout
+	FlushSlaveTimeout
+	SlaveNotAvailable
+	ServiceNotAvailable
+	CreateMappedFileFailed
+	MessageIllegal
+	PropertiesSizeExceeded
+	OSPageCacheBusy
+	UnknownError
+	InSyncReplicasNotEnough
+	LMQConsumeQueueNumExceeded
+	WheelTimerFlowControl
+	WheelTimerMsgIllegal
+	WheelTimerNotEnable
+)
+
+// Put is one append. Msg (or each of Batch) is encoded before PutBatch returns:
+// the caller may reuse all bytes then. A Put belongs to the store from PutBatch
+// until it is final.
+type Put struct {
+	// Msg is the message. With Batch set it gives topic, queue, hosts, times and
+	// sysFlag, and Batch the bodies, flags and properties.
+	Msg message.Message
+	// Batch, when not empty, is appended as that many records with consecutive
+	// queue offsets in one file (SEND_BATCH_MESSAGE).
+	Batch []message.BatchEntry
+	// Done is called once, from a goroutine of the store, when a Put that was
+	// Pending after PutBatch becomes final. It must not block.
+	Done func(*Put)
+	// Arg is the caller's.
+	Arg any
+
+	// Pending is set by PutBatch when the result is not final yet: the flusher
+	// or the replicator will complete it and call Done.
+	Pending bool
+	// Result is valid when the Put is final.
+	Result PutResult
+}
+
+// PutResult is what an append came to.
+type PutResult struct {
+	Status         PutStatus
+	Err            error   // detail for logs and remarks, nil when stored
+	PhyOffset      int64   // of the first record
+	PhyOffsets     []int64 // of every record of a batch, nil otherwise
+	QueueOffset    int64   // of the first record
+	StoreTimestamp int64   // ms
+	Bytes          int     // size of the record(s) in the log
+	Messages       int     // number of records
+}
+
+// GetStatus is the outcome of a read (GetMessageStatus).
+type GetStatus uint8
+
+// Outcomes of a read.
+const (
+	Found GetStatus = iota
+	NoMatchedMessage
+	MessageWasRemoving
+	OffsetFoundNull
+	OffsetOverflowBadly
+	OffsetOverflowOne
+	OffsetTooSmall
+	NoMatchedLogicQueue
+	NoMessageInQueue
+	OffsetReset
+)
+
+// Filter decides which messages a read returns.
+type Filter interface {
+	// MatchTags sees the tags code of a consume queue entry.
+	MatchTags(tagsCode int64) bool
+	// NeedsRecord says whether MatchRecord must be asked.
+	NeedsRecord() bool
+	// MatchRecord sees the whole stored record, valid during the call.
+	MatchRecord(record []byte) bool
+}
+
+// GetRequest asks for messages of one queue.
+type GetRequest struct {
+	Group    string
+	Topic    string
+	QueueID  int32
+	Offset   int64
+	MaxMsgs  int
+	MaxBytes int    // 0: only the store's own limits
+	Filter   Filter // nil: everything
+}
+
+// GetResult is filled by Store.Get. Records stay valid until Release.
+type GetResult struct {
+	Status       GetStatus
+	Next         int64    // nextBeginOffset
+	Min, Max     int64    // bounds of the queue
+	Records      [][]byte // views; neighbours in the log may be joined in one view
+	Count        int      // messages in Records
+	Bytes        int
+	SuggestSlave bool // the data lags far behind what fits in memory
+	InMemory     bool // the data counted as hot when it was read
+}
+
+// Arrival tells that a queue has a new entry.
+type Arrival struct {
+	Topic          string
+	QueueID        int32
+	QueueOffset    int64 // of the new entry; the queue's max is one more
+	TagsCode       int64
+	StoreTimestamp int64
+	Properties     []byte // encoded, valid during the call
+}
