@@ -1,0 +1,176 @@
+package vfs
+
+import (
+	"io"
+	"sync/atomic"
+)
+
+// Op names an operation for Inject.
+type Op struct {
+	// Name is the method: Open, WriteAt, Sync, Allocate, …
+	Name string
+	// Path is the file or directory.
+	Path string
+	// N counts all operations from 1.
+	N int64
+}
+
+// Inject passes everything on to FS and asks Fail before each operation that can
+// change or read the disk; what Fail returns is the operation's error and the
+// operation does not happen. A failing WriteAt that gives ErrShort writes half.
+type Inject struct {
+	FS   FS
+	Fail func(Op) error
+	n    atomic.Int64
+}
+
+// ErrShort makes a WriteAt write only the first half of its bytes and fail.
+type ErrShort struct{ Err error }
+
+// Error implements error.
+func (e ErrShort) Error() string { return "short write: " + e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e ErrShort) Unwrap() error { return e.Err }
+
+// Count is the number of operations so far.
+func (i *Inject) Count() int64 { return i.n.Load() }
+
+func (i *Inject) ask(name, path string) error {
+	return i.Fail(Op{Name: name, Path: path, N: i.n.Add(1)})
+}
+
+// Open implements FS.
+func (i *Inject) Open(path string, mode Mode) (File, error) {
+	if err := i.ask("Open", path); err != nil {
+		return nil, err
+	}
+	f, err := i.FS.Open(path, mode)
+	if err != nil {
+		return nil, err
+	}
+	return &injectFile{i, f, path}, nil
+}
+
+// MkdirAll implements FS.
+func (i *Inject) MkdirAll(path string) error {
+	if err := i.ask("MkdirAll", path); err != nil {
+		return err
+	}
+	return i.FS.MkdirAll(path)
+}
+
+// Remove implements FS.
+func (i *Inject) Remove(path string) error {
+	if err := i.ask("Remove", path); err != nil {
+		return err
+	}
+	return i.FS.Remove(path)
+}
+
+// RemoveAll implements FS.
+func (i *Inject) RemoveAll(path string) error {
+	if err := i.ask("RemoveAll", path); err != nil {
+		return err
+	}
+	return i.FS.RemoveAll(path)
+}
+
+// Rename implements FS.
+func (i *Inject) Rename(from, to string) error {
+	if err := i.ask("Rename", from); err != nil {
+		return err
+	}
+	return i.FS.Rename(from, to)
+}
+
+// ReadDir implements FS.
+func (i *Inject) ReadDir(path string) ([]Entry, error) {
+	if err := i.ask("ReadDir", path); err != nil {
+		return nil, err
+	}
+	return i.FS.ReadDir(path)
+}
+
+// Stat implements FS.
+func (i *Inject) Stat(path string) (Entry, error) {
+	if err := i.ask("Stat", path); err != nil {
+		return Entry{}, err
+	}
+	return i.FS.Stat(path)
+}
+
+// SyncDir implements FS.
+func (i *Inject) SyncDir(path string) error {
+	if err := i.ask("SyncDir", path); err != nil {
+		return err
+	}
+	return i.FS.SyncDir(path)
+}
+
+// SyncFS implements FS.
+func (i *Inject) SyncFS(path string) error {
+	if err := i.ask("SyncFS", path); err != nil {
+		return err
+	}
+	return i.FS.SyncFS(path)
+}
+
+// Lock implements FS.
+func (i *Inject) Lock(path string) (io.Closer, error) {
+	if err := i.ask("Lock", path); err != nil {
+		return nil, err
+	}
+	return i.FS.Lock(path)
+}
+
+// Usage implements FS; it is not counted.
+func (i *Inject) Usage(path string) (Usage, error) { return i.FS.Usage(path) }
+
+type injectFile struct {
+	i    *Inject
+	f    File
+	path string
+}
+
+func (f *injectFile) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.i.ask("ReadAt", f.path); err != nil {
+		return 0, err
+	}
+	return f.f.ReadAt(p, off)
+}
+
+func (f *injectFile) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.i.ask("WriteAt", f.path); err != nil {
+		if _, short := err.(ErrShort); short {
+			n, _ := f.f.WriteAt(p[:len(p)/2], off)
+			return n, err
+		}
+		return 0, err
+	}
+	return f.f.WriteAt(p, off)
+}
+
+func (f *injectFile) Sync() error {
+	if err := f.i.ask("Sync", f.path); err != nil {
+		return err
+	}
+	return f.f.Sync()
+}
+
+func (f *injectFile) Allocate(size int64) error {
+	if err := f.i.ask("Allocate", f.path); err != nil {
+		return err
+	}
+	return f.f.Allocate(size)
+}
+
+func (f *injectFile) Truncate(size int64) error {
+	if err := f.i.ask("Truncate", f.path); err != nil {
+		return err
+	}
+	return f.f.Truncate(size)
+}
+
+func (f *injectFile) Size() (int64, error) { return f.f.Size() }
+func (f *injectFile) Close() error         { return f.f.Close() }

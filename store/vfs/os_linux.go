@@ -1,0 +1,111 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+const (
+	ofdSetLock = 37 // F_OFD_SETLK: like Java's FileChannel lock, but per open file
+	sysSyncFS  = 306
+)
+
+func fdatasync(f *os.File) error {
+	return control(f, func(fd int) error { return retry(func() error { return syscall.Fdatasync(fd) }) })
+}
+
+func fallocate(f *os.File, size int64) error {
+	err := control(f, func(fd int) error {
+		return retry(func() error { return syscall.Fallocate(fd, 0, 0, size) })
+	})
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
+		// The disk cannot reserve; a hole of the right size has to do.
+		fi, serr := f.Stat()
+		if serr != nil {
+			return serr
+		}
+		if fi.Size() >= size {
+			return nil
+		}
+		return f.Truncate(size)
+	}
+	return err
+}
+
+func syncFS(dir *os.File) error {
+	return control(dir, func(fd int) error {
+		return retry(func() error {
+			if _, _, e := syscall.Syscall(syncFSNumber(), uintptr(fd), 0, 0); e != 0 {
+				return e
+			}
+			return nil
+		})
+	})
+}
+
+func lock(f *os.File) (io.Closer, error) {
+	err := control(f, func(fd int) error {
+		return syscall.FcntlFlock(uintptr(fd), ofdSetLock, &syscall.Flock_t{
+			Type: syscall.F_WRLCK, Whence: io.SeekStart, Start: 0, Len: 1,
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("vfs: %s is locked by another store: %w", f.Name(), err)
+	}
+	return f, nil
+}
+
+func usage(path string) (Usage, error) {
+	var s syscall.Statfs_t
+	if err := retry(func() error { return syscall.Statfs(path, &s) }); err != nil {
+		return Usage{}, &os.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	b := int64(s.Bsize)
+	// The root user's reserve counts as neither used nor free, as in df.
+	used := int64(s.Blocks-s.Bfree) * b
+	free := int64(s.Bavail) * b
+	return Usage{Total: used + free, Free: free}, nil
+}
+
+// PhysicalMemory is the memory of the machine in bytes, 0 when not known.
+func PhysicalMemory() int64 {
+	var s syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&s); err != nil {
+		return 0
+	}
+	return int64(uint64(s.Totalram) * uint64(s.Unit))
+}
+
+func control(f *os.File, do func(fd int) error) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := c.Control(func(fd uintptr) { inner = do(int(fd)) }); err != nil {
+		return err
+	}
+	if inner != nil {
+		return &os.PathError{Op: "syscall", Path: f.Name(), Err: inner}
+	}
+	return nil
+}
+
+func retry(do func() error) error {
+	for {
+		if err := do(); err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
+func syncFSNumber() uintptr {
+	if unsafe.Sizeof(uintptr(0)) == 8 && isARM64 {
+		return 267
+	}
+	return sysSyncFS
+}
