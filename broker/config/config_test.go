@@ -1,0 +1,214 @@
+package config
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/stretchr/testify/require"
+)
+
+// Pins Configuration.getAllConfigsFormatString: testdata/get-broker-config.txt is
+// the body that a Java 5.3.3 broker on two processors answered to code 26 after
+// it was started with testdata/broker.conf.
+func TestText_IsWhatJavaAnswers(t *testing.T) {
+	file, err := os.ReadFile("testdata/broker.conf")
+	require.NoError(t, err)
+	want, err := os.ReadFile("testdata/get-broker-config.txt")
+	require.NoError(t, err)
+	h := Host{CPUs: 2, Name: "vm", RocketMQHome: "/data/home"}
+	c, warnings, err := h.Parse(file, "broker.conf")
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+	require.Equal(t, string(want), c.Text())
+}
+
+// Pins the formulas of BrokerConfig's and NettyClientConfig's initialisers.
+func TestDefault_FollowsTheNumberOfProcessors(t *testing.T) {
+	for cpus, want := range map[int][5]int{1: {1, 18, 9, 1, 10}, 2: {2, 20, 10, 2, 12}, 7: {4, 30, 15, 7, 22}, 64: {4, 144, 72, 32, 136}} {
+		c := Host{CPUs: cpus}.Default()
+		require.Equal(t, want, [5]int{c.SendMessageThreadPoolNums, c.PullMessageThreadPoolNums,
+			c.QueryMessageThreadPoolNums, c.HeartbeatThreadPoolNums, c.EndTransactionThreadPoolNums})
+	}
+}
+
+func TestDefault_IsJavas(t *testing.T) {
+	c := Default()
+	require.Equal(t, "DefaultCluster", c.BrokerClusterName)
+	require.Equal(t, "DEFAULT_BROKER", c.BrokerName)
+	require.Equal(t, 10911, c.ListenPort)
+	require.Equal(t, 10912, c.HAListenPort)
+	require.Equal(t, "127.0.0.1:10911", c.BrokerAddr())
+	require.Equal(t, "./store/commitlog", c.CommitLogDir())
+	require.Equal(t, int32(6), c.BrokerPermission)
+	require.Len(t, c.DelayLevels(), 18)
+	require.Equal(t, 2*time.Hour, c.DelayLevels()[17])
+	require.Equal(t, 24*time.Second, c.RegisterBrokerTimeoutMills.Duration())
+	require.Empty(t, c.NameServers())
+	require.Equal(t, "broker-host", Host{Name: "broker-host"}.Default().BrokerName)
+}
+
+func TestParse_WarnsAboutWhatHasNoEffect(t *testing.T) {
+	_, w, err := Parse([]byte("# a comment\nfoo = 1\nenablePopLog=true\nenablePopLog=false\nbrokerId=3\n"), "b.conf")
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"b.conf:2: unknown key foo is ignored",
+		"b.conf:3: enablePopLog=true has no effect: this broker does not act on it (default false)",
+		"b.conf:5: brokerId 3 becomes 0, as a master always has",
+	}, texts(w))
+}
+
+func texts(ws []Warning) (out []string) {
+	for _, w := range ws {
+		out = append(out, w.String())
+	}
+	return out
+}
+
+func TestParse_ErrorsNameFileAndLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"\n\nlistenPort=abc":                       `b.conf:3: listenPort must be a whole number between`,
+		"listenPort=70000":                         `b.conf:1: listenPort must be between 0 and 65535, not 70000`,
+		"autoCreateTopicEnable=yes":                `b.conf:1: autoCreateTopicEnable must be true or false, not "yes"`,
+		"brokerName=a\\\n  b\nbrokerRole=\\u":      `b.conf:3: malformed \uxxxx`,
+		"brokerRole=SLAVE":                         `b.conf:1: brokerRole SLAVE is not supported yet`,
+		"brokerRole=MASTER":                        `b.conf:1: brokerRole must be one of ASYNC_MASTER, SYNC_MASTER, SLAVE`,
+		"enableDLegerCommitLog=true":               `b.conf:1: enableDLegerCommitLog is not supported yet`,
+		"brokerName=a b":                           `b.conf:1: brokerName must not contain`,
+		"deleteWhen=04;25":                         `b.conf:1: deleteWhen must be hours`,
+		"messageDelayLevel=1s 5x":                  `b.conf:1: messageDelayLevel: "5x"`,
+		"namesrvAddr=one;two":                      `b.conf:1: the name server address`,
+		"fileReservedTime=0":                       `b.conf:1: fileReservedTime must be at least 1`,
+		"logicalDiskSpaceCleanForciblyThreshold=x": `b.conf:1: logicalDiskSpaceCleanForciblyThreshold must be a number`,
+	} {
+		_, _, err := Parse([]byte(text), "b.conf")
+		require.ErrorContains(t, err, want, text)
+	}
+}
+
+// Pins java.util.Properties.load.
+func TestParse_PropertiesSyntax(t *testing.T) {
+	props, err := parseProperties([]byte("a=1\r\n  b : two words \n!no\nc three\nd\\=e=f\\\n   g\nh\ni=\\u4f60\\ud83d\\ude00\\tx\\q\nlast=\\"), "f")
+	require.NoError(t, err)
+	got := map[string]string{}
+	for _, p := range props {
+		got[p.key] = p.value
+	}
+	require.Equal(t, map[string]string{"a": "1", "b": "two words ", "c": "three", "d=e": "fg", "h": "", "i": "你😀\txq", "last": ""}, got)
+	require.Equal(t, 8, props[5].line)
+}
+
+func TestParse_OverridesComeAfterTheFile(t *testing.T) {
+	c, _, err := Host{NamesrvAddr: "env:1"}.Parse([]byte("namesrvAddr=file:1"), "f", map[string]string{"namesrvAddr": "flag:1;flag:2"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"flag:1", "flag:2"}, c.NameServers())
+	c, _, err = Host{NamesrvAddr: "env:1"}.Parse(nil, "f")
+	require.NoError(t, err)
+	require.Equal(t, []string{"env:1"}, c.NameServers())
+}
+
+func TestBlackList(t *testing.T) {
+	c, _, err := Parse([]byte("configBlackList=a; b"), "f")
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{"brokerConfigPath": true, "rocketmqHome": true, "configBlackList": true, "a": true, "b": true}, c.BlackList())
+}
+
+func TestText_KeepsSecretsAndShowsWhatTheFileAdds(t *testing.T) {
+	c, _, err := Parse([]byte("initAuthenticationUser={\"username\":\"u\",\"password\":\"p\"}\nuserCacheMaxNum=5\nmine=7\n"), "f")
+	require.NoError(t, err)
+	require.NotContains(t, c.Text(), "initAuthenticationUser")
+	require.Contains(t, c.Text(), "\nuserCacheMaxNum=5\n")
+	require.Contains(t, c.Text(), "\nmine=7\n")
+	require.NotContains(t, c.Text(), "aclCacheMaxNum")
+}
+
+func TestUpdate_ChangesOnlyItsKeysInTheFile(t *testing.T) {
+	files := configfile.NewMemory()
+	file := "# my broker\r\nbrokerPermission : 6   \r\nlistenPort=1234\r\n! end"
+	require.NoError(t, files.Save("b.conf", []byte(file)))
+	c, _, err := Parse([]byte(file), "b.conf")
+	require.NoError(t, err)
+	clk := clock.NewManual(time.UnixMilli(1000))
+	h := NewHolder(c, HolderOptions{File: "b.conf", Files: files, Clock: clk})
+	before := h.Get()
+	clk.Advance(time.Second)
+	require.NoError(t, h.Update(map[string]string{"brokerPermission": "4", "traceOn": "FALSE", "listenPort": "1234"}))
+	require.Equal(t, int32(6), before.BrokerPermission)
+	require.Equal(t, int32(4), h.Get().BrokerPermission)
+	require.False(t, h.Get().TraceOn)
+	require.Contains(t, h.Text(), "\nbrokerPermission=4\n")
+	require.Equal(t, Version{Timestamp: 2000, Counter: 1}, h.Version())
+	data, err := files.Load("b.conf", nil)
+	require.NoError(t, err)
+	require.Equal(t, "# my broker\r\nbrokerPermission : 4\r\nlistenPort=1234\r\n! end\r\ntraceOn=false\r\n", string(data))
+}
+
+func TestUpdate_AllOrNothing(t *testing.T) {
+	files := configfile.NewMemory()
+	h := NewHolder(Default(), HolderOptions{File: "b.conf", Files: files})
+	for key, want := range map[string]error{"zzz": ErrUnknownKey, "zEnable": ErrUnknownKey, "storePathRootDir": ErrStartOnly, "reviveMaxSlow": ErrNotSupported} {
+		err := h.Update(map[string]string{"brokerPermission": "4", key: "9"})
+		require.ErrorIs(t, err, want, key)
+	}
+	require.ErrorContains(t, h.Update(map[string]string{"brokerPermission": "9"}), "between 0 and 7")
+	require.Equal(t, int32(6), h.Get().BrokerPermission)
+	require.Zero(t, h.Version().Counter)
+	_, err := files.Load("b.conf", nil)
+	require.ErrorIs(t, err, configfile.ErrNone)
+}
+
+func TestUpdate_WithoutAFileLastsForTheProcess(t *testing.T) {
+	h := NewHolder(Default(), HolderOptions{})
+	require.NoError(t, h.Update(map[string]string{"brokerPermission": "4"}))
+	require.Equal(t, int32(4), h.Get().BrokerPermission)
+	require.True(t, Hot("brokerPermission"))
+	require.False(t, Hot("listenPort"))
+	require.True(t, ActedOn("listenPort"))
+	require.False(t, ActedOn("enablePopLog"))
+}
+
+func TestKeys_TableIsSane(t *testing.T) {
+	require.Len(t, Keys(), 447)
+	for i, k := range Keys() {
+		if i > 0 {
+			require.Less(t, Keys()[i-1].Name, k.Name)
+		}
+		v, ok := expand(&k, Host{NamesrvAddr: "a:1", RocketMQHome: "/r"})
+		if ok {
+			_, err := k.check(v)
+			require.NoError(t, err)
+			require.NotContains(t, v, "${")
+		}
+	}
+}
+
+// FuzzParse: foreign text never panics, an accepted file parses again after an
+// edit, and the edit changes nothing but its key.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"a=b", "brokerName=x\\\n y", "a\\:b c", "\\u00e4=\\uD800", "listenPort=1\r\nlistenPort=2", "=", "\\", "a\\"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		_, _, _ = Parse([]byte(s), "f")
+		props, err := parseProperties([]byte(s), "f")
+		if err != nil {
+			return
+		}
+		out, err := edit([]byte(s), []change{{"brokerPermission", "4"}})
+		require.NoError(t, err)
+		again, err := parseProperties(out, "f")
+		require.NoError(t, err)
+		want := map[string]string{}
+		for _, p := range props {
+			want[p.key] = p.value
+		}
+		want["brokerPermission"] = "4"
+		got := map[string]string{}
+		for _, p := range again {
+			got[p.key] = p.value
+		}
+		require.Equal(t, want, got)
+	})
+}
