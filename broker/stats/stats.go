@@ -1,0 +1,322 @@
+package stats
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/merlinmq/merlin/compat/clock"
+)
+
+// Names of counters. In brackets what the key is made of.
+const (
+	QueuePutNums              = "QUEUE_PUT_NUMS"                       // [topic@queueId]
+	QueuePutSize              = "QUEUE_PUT_SIZE"                       // [topic@queueId]
+	QueueGetNums              = "QUEUE_GET_NUMS"                       // [topic@queueId@group]
+	QueueGetSize              = "QUEUE_GET_SIZE"                       // [topic@queueId@group]
+	TopicPutNums              = "TOPIC_PUT_NUMS"                       // [topic]
+	TopicPutSize              = "TOPIC_PUT_SIZE"                       // [topic]
+	GroupGetNums              = "GROUP_GET_NUMS"                       // [topic@group]
+	GroupGetSize              = "GROUP_GET_SIZE"                       // [topic@group]
+	GroupAckNums              = "GROUP_ACK_NUMS"                       // [topic@group]
+	GroupCkNums               = "GROUP_CK_NUMS"                        // [topic@group]
+	GroupGetLatency           = "GROUP_GET_LATENCY"                    // [queueId@topic@group]
+	TopicPutLatency           = "TOPIC_PUT_LATENCY"                    // [queueId@topic]
+	SendBackPutNums           = "SNDBCK_PUT_NUMS"                      // [topic@group]
+	SendBackToDLQTimes        = "SNDBCK2DLQ_TIMES"                     // [owner@topic@group@type]
+	DLQPutNums                = "DLQ_PUT_NUMS"                         // [owner@topic@group@type]
+	BrokerPutNums             = "BROKER_PUT_NUMS"                      // [cluster]
+	BrokerGetNums             = "BROKER_GET_NUMS"                      // [cluster]
+	BrokerAckNums             = "BROKER_ACK_NUMS"                      // [cluster]
+	BrokerCkNums              = "BROKER_CK_NUMS"                       // [cluster]
+	BrokerPutNumsNoSystem     = "BROKER_PUT_NUMS_WITHOUT_SYSTEM_TOPIC" // [cluster]
+	BrokerGetNumsNoSystem     = "BROKER_GET_NUMS_WITHOUT_SYSTEM_TOPIC" // [cluster]
+	GroupGetFromDiskNums      = "GROUP_GET_FROM_DISK_NUMS"             // [topic@group]
+	GroupGetFromDiskSize      = "GROUP_GET_FROM_DISK_SIZE"             // [topic@group]
+	BrokerGetFromDiskNums     = "BROKER_GET_FROM_DISK_NUMS"            // [cluster]
+	BrokerGetFromDiskSize     = "BROKER_GET_FROM_DISK_SIZE"            // [cluster]
+	ConsumerRegisterTime      = "CONSUMER_REGISTER_TIME"               // [cluster]
+	ProducerRegisterTime      = "PRODUCER_REGISTER_TIME"               // [cluster]
+	ChannelActivity           = "CHANNEL_ACTIVITY"                     // [CONNECT, IDLE, EXCEPTION, CLOSE]
+	CommercialSendTimes       = "COMMERCIAL_SEND_TIMES"                // [owner@topic@group@type]
+	CommercialSendSize        = "COMMERCIAL_SEND_SIZE"                 // [owner@topic@group@type]
+	CommercialReceiveTimes    = "COMMERCIAL_RCV_TIMES"                 // [owner@topic@group@type]
+	CommercialReceiveSize     = "COMMERCIAL_RCV_SIZE"                  // [owner@topic@group@type]
+	CommercialReceiveEmpty    = "COMMERCIAL_RCV_EPOLLS"                // [owner@topic@group@type]
+	CommercialSendBackTimes   = "COMMERCIAL_SNDBCK_TIMES"              // [owner@topic@group@type]
+	CommercialPermissionFails = "COMMERCIAL_PERM_FAILURES"             // [owner@topic@group@type]
+)
+
+// Names lists every counter name.
+func Names() []string {
+	return []string{QueuePutNums, QueuePutSize, QueueGetNums, QueueGetSize, TopicPutNums, TopicPutSize,
+		GroupGetNums, GroupGetSize, GroupAckNums, GroupCkNums, GroupGetLatency, TopicPutLatency,
+		SendBackPutNums, SendBackToDLQTimes, DLQPutNums, BrokerPutNums, BrokerGetNums, BrokerAckNums,
+		BrokerCkNums, BrokerPutNumsNoSystem, BrokerGetNumsNoSystem, GroupGetFromDiskNums,
+		GroupGetFromDiskSize, BrokerGetFromDiskNums, BrokerGetFromDiskSize, ConsumerRegisterTime,
+		ProducerRegisterTime, ChannelActivity, CommercialSendTimes, CommercialSendSize,
+		CommercialReceiveTimes, CommercialReceiveSize, CommercialReceiveEmpty, CommercialSendBackTimes,
+		CommercialPermissionFails}
+}
+
+// valuesOnly are counters to which Java adds no number of calls, so that their
+// average per call stays 0.
+func valuesOnly(name string) bool {
+	switch name {
+	case BrokerPutNums, BrokerGetNums, BrokerAckNums, BrokerCkNums, BrokerPutNumsNoSystem, BrokerGetNumsNoSystem:
+		return true
+	}
+	return false
+}
+
+// TopicGroupKey is the key topic@group.
+func TopicGroupKey(topic, group string) string { return topic + "@" + group }
+
+// QueueKey is the key topic@queueId.
+func QueueKey(topic string, queueID int32) string {
+	return topic + "@" + strconv.Itoa(int(queueID))
+}
+
+// QueueGroupKey is the key topic@queueId@group.
+func QueueGroupKey(topic string, queueID int32, group string) string {
+	return topic + "@" + strconv.Itoa(int(queueID)) + "@" + group
+}
+
+// Options are the surroundings of a Manager; the zero value works.
+type Options struct {
+	Clock    clock.Clock // nil: the machine's
+	Cluster  string      // key of the broker-wide counters, brokerClusterName
+	MaxItems int         // bound of all counters together; 0: 200,000
+}
+
+// Manager owns all counters of a broker. Its methods may be called from any
+// goroutine.
+type Manager struct {
+	opts     Options
+	sets     map[string]*set // fixed after New
+	count    atomic.Int64    // items in all sets
+	overflow Item            // takes what does not fit
+	lost     atomic.Int64    // keys that did not fit
+
+	morning struct {
+		// mu guards the fields below, which the sampler changes once a day.
+		mu                     sync.Mutex
+		putYesterday, putToday int64
+		getYesterday, getToday int64
+		day                    int // day of the year of the last record, local time
+	}
+
+	stop, done chan struct{}
+	started    atomic.Bool
+}
+
+// set is all counters of one name.
+type set struct {
+	valuesOnly bool
+	// mu guards items.
+	mu    sync.RWMutex
+	items map[string]*Item
+}
+
+// New makes a Manager whose counters work at once; Start makes the rates move.
+func New(opts Options) *Manager {
+	opts.Clock = clock.Or(opts.Clock)
+	if opts.MaxItems <= 0 {
+		opts.MaxItems = 200_000
+	}
+	m := &Manager{opts: opts, sets: map[string]*set{}, stop: make(chan struct{}), done: make(chan struct{})}
+	for _, n := range Names() {
+		m.sets[n] = &set{valuesOnly: valuesOnly(n), items: map[string]*Item{}}
+	}
+	m.morning.day = opts.Clock.Now().YearDay()
+	return m
+}
+
+// Item finds the counter of a name and key, or makes it. A caller may keep the
+// Item: adding to it stays right until the topic or group of the key is deleted.
+// An unknown name, or a key beyond the bound, gives a counter that nobody sees.
+func (m *Manager) Item(name, key string) *Item {
+	s := m.sets[name]
+	if s == nil {
+		return &m.overflow
+	}
+	s.mu.RLock()
+	it := s.items[key]
+	s.mu.RUnlock()
+	if it != nil {
+		return it
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if it = s.items[key]; it != nil {
+		return it
+	}
+	if m.count.Add(1) > int64(m.opts.MaxItems) {
+		m.count.Add(-1)
+		m.lost.Add(1)
+		return &m.overflow
+	}
+	it = &Item{valuesOnly: s.valuesOnly}
+	s.items[strings.Clone(key)] = it
+	return it
+}
+
+// Lookup finds a counter without making it.
+func (m *Manager) Lookup(name, key string) (*Item, bool) {
+	s := m.sets[name]
+	if s == nil {
+		return nil, false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	it := s.items[key]
+	return it, it != nil
+}
+
+// View is the snapshot of a counter for VIEW_BROKER_STATS_DATA (315), false when
+// there is none.
+func (m *Manager) View(name, key string) (Snapshot, bool) {
+	it, ok := m.Lookup(name, key)
+	if !ok {
+		return Snapshot{}, false
+	}
+	return it.Snapshot(), true
+}
+
+// MinuteTPS is the rate per second of the last minute, 0 when there is no such
+// counter.
+func (m *Manager) MinuteTPS(name, key string) float64 {
+	it, ok := m.Lookup(name, key)
+	if !ok {
+		return 0
+	}
+	return it.Snapshot().Minute.TPS
+}
+
+// Lost is the number of keys that found no room.
+func (m *Manager) Lost() int64 { return m.lost.Load() }
+
+// TopicDeleted removes the counters of a topic.
+func (m *Manager) TopicDeleted(topic string) {
+	for _, n := range []string{TopicPutNums, TopicPutSize} {
+		m.remove(n, func(k string) bool { return k == topic })
+	}
+	for _, n := range []string{QueuePutNums, QueuePutSize, QueueGetNums, QueueGetSize, GroupGetNums,
+		GroupGetSize, GroupCkNums, GroupAckNums, SendBackPutNums} {
+		m.remove(n, func(k string) bool { return strings.HasPrefix(k, topic+"@") })
+	}
+	m.remove(GroupGetLatency, func(k string) bool { return strings.Contains(k, "@"+topic+"@") })
+	m.remove(TopicPutLatency, func(k string) bool { return strings.HasSuffix(k, "@"+topic) })
+}
+
+// GroupDeleted removes the counters of a consumer group.
+func (m *Manager) GroupDeleted(group string) {
+	for _, n := range []string{GroupGetNums, GroupGetSize, GroupCkNums, GroupAckNums, QueueGetNums,
+		QueueGetSize, SendBackPutNums, GroupGetLatency} {
+		m.remove(n, func(k string) bool { return strings.HasSuffix(k, "@"+group) })
+	}
+}
+
+func (m *Manager) remove(name string, gone func(key string) bool) {
+	s := m.sets[name]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.items {
+		if gone(k) {
+			delete(s.items, k)
+			m.count.Add(-1)
+		}
+	}
+}
+
+// Totals are the message counts of code 28, without system topics.
+type Totals struct {
+	PutYesterdayMorning, PutTodayMorning, PutNow int64
+	GetYesterdayMorning, GetTodayMorning, GetNow int64
+}
+
+// Totals gives the counts since the start, as of the last two midnights and now.
+func (m *Manager) Totals() Totals {
+	t := Totals{PutNow: m.total(BrokerPutNumsNoSystem), GetNow: m.total(BrokerGetNumsNoSystem)}
+	m.morning.mu.Lock()
+	defer m.morning.mu.Unlock()
+	t.PutYesterdayMorning, t.PutTodayMorning = m.morning.putYesterday, m.morning.putToday
+	t.GetYesterdayMorning, t.GetTodayMorning = m.morning.getYesterday, m.morning.getToday
+	return t
+}
+
+func (m *Manager) total(name string) int64 {
+	if it, ok := m.Lookup(name, m.opts.Cluster); ok {
+		return it.value.Load()
+	}
+	return 0
+}
+
+// Start begins to sample. It may be called once.
+func (m *Manager) Start() {
+	if m.started.CompareAndSwap(false, true) {
+		go m.run()
+	}
+}
+
+// Shutdown stops sampling and waits for it.
+func (m *Manager) Shutdown() {
+	if m.started.Load() {
+		close(m.stop)
+		<-m.done
+	}
+}
+
+const tick = 10 * time.Second
+
+func (m *Manager) run() {
+	defer close(m.done)
+	t := m.opts.Clock.NewTicker(tick)
+	defer t.Stop()
+	for n := 0; ; n++ {
+		m.sample(n)
+		select {
+		case <-t.C():
+		case <-m.stop:
+			return
+		}
+	}
+}
+
+// sample is the n-th turn: every one is for the minute, every 60th for the hour,
+// every 360th for the day.
+func (m *Manager) sample(n int) {
+	now := m.opts.Clock.NowMillis()
+	for _, s := range m.sets {
+		for _, it := range s.all() {
+			it.sample(now, n)
+		}
+	}
+	m.recordMorning()
+}
+
+func (s *set) all() []*Item {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]*Item, 0, len(s.items))
+	for _, it := range s.items {
+		out = append(out, it)
+	}
+	return out
+}
+
+// recordMorning notes the totals at the first turn of a new day.
+func (m *Manager) recordMorning() {
+	day := m.opts.Clock.Now().YearDay()
+	put, get := m.total(BrokerPutNumsNoSystem), m.total(BrokerGetNumsNoSystem)
+	m.morning.mu.Lock()
+	defer m.morning.mu.Unlock()
+	if day == m.morning.day {
+		return
+	}
+	m.morning.day = day
+	m.morning.putYesterday, m.morning.putToday = m.morning.putToday, put
+	m.morning.getYesterday, m.morning.getToday = m.morning.getToday, get
+}
