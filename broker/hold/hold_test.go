@@ -1,0 +1,151 @@
+package hold
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a service over a queue whose end the test sets.
+type rig struct {
+	*Service
+	clock *clock.Manual
+	max   atomic.Int64
+}
+
+func newRig(t *testing.T, opts Options) *rig {
+	r := &rig{clock: clock.NewManual(time.UnixMilli(1_000_000))}
+	opts.Clock = r.clock
+	opts.MaxOffset = func(string, int32) int64 { return r.max.Load() }
+	r.Service = New(opts)
+	r.Start()
+	t.Cleanup(r.Shutdown)
+	require.Eventually(t, func() bool { return r.clock.Waiters() == 1 }, 5*time.Second, time.Millisecond)
+	return r
+}
+
+func wait(offset int64, ran *atomic.Int32) Wait {
+	return Wait{Topic: "T", Offset: offset, Timeout: 15 * time.Second, Run: func() { ran.Add(1) }}
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	require.Eventually(t, f, 5*time.Second, time.Millisecond, what)
+}
+
+func TestPark_WakesWhenMessageArrives(t *testing.T) {
+	r := newRig(t, Options{})
+	var ran atomic.Int32
+	require.True(t, r.Park(wait(0, &ran)))
+	require.Equal(t, 1, r.Parked())
+	r.Arrived(store.Arrival{Topic: "T", QueueID: 1, QueueOffset: 0})
+	r.Arrived(store.Arrival{Topic: "U", QueueOffset: 0})
+	require.Equal(t, 1, r.Parked(), "another queue wakes nothing")
+	r.Arrived(store.Arrival{Topic: "T", QueueOffset: 0})
+	eventually(t, "the request runs", func() bool { return ran.Load() == 1 })
+	eventually(t, "nothing stays parked", func() bool { return r.Parked() == 0 })
+}
+
+// The lost wake-up: a message that came after the caller looked and before it
+// parked.
+func TestPark_LooksAgain(t *testing.T) {
+	r := newRig(t, Options{})
+	r.max.Store(1)
+	var ran atomic.Int32
+	require.True(t, r.Park(wait(0, &ran)))
+	eventually(t, "the request runs without an arrival", func() bool { return ran.Load() == 1 })
+}
+
+func TestArrived_LeavesWhatDoesNotMatch(t *testing.T) {
+	r := newRig(t, Options{})
+	var ran atomic.Int32
+	w := wait(0, &ran)
+	w.Match = func(code int64, _ []byte) bool { return code == 7 }
+	require.True(t, r.Park(w))
+	r.Arrived(store.Arrival{Topic: "T", QueueOffset: 0, TagsCode: 8})
+	require.Equal(t, 1, r.Parked())
+	r.Arrived(store.Arrival{Topic: "T", QueueOffset: 1, TagsCode: 7})
+	eventually(t, "the match runs", func() bool { return ran.Load() == 1 })
+}
+
+func TestSweep_RunsAtTheDeadline(t *testing.T) {
+	r := newRig(t, Options{})
+	var ran atomic.Int32
+	require.True(t, r.Park(wait(0, &ran)))
+	r.clock.Advance(14 * time.Second)
+	require.Zero(t, ran.Load())
+	eventually(t, "it runs when its time is over", func() bool {
+		r.clock.Advance(time.Second)
+		return ran.Load() == 1
+	})
+}
+
+func TestSweep_DropsTheDead(t *testing.T) {
+	r := newRig(t, Options{})
+	var ran atomic.Int32
+	w := wait(0, &ran)
+	w.Alive = func() bool { return false }
+	require.True(t, r.Park(w))
+	eventually(t, "it is gone", func() bool {
+		r.clock.Advance(time.Second)
+		return r.Parked() == 0
+	})
+	require.Zero(t, ran.Load(), "nobody waits for the answer")
+}
+
+func TestPark_FullIsAnAnswer(t *testing.T) {
+	r := newRig(t, Options{Limit: 2})
+	var ran atomic.Int32
+	require.True(t, r.Park(wait(0, &ran)))
+	require.True(t, r.Park(wait(0, &ran)))
+	require.False(t, r.Park(wait(0, &ran)))
+	require.Equal(t, 2, r.Parked())
+}
+
+func TestShutdown_AnswersEverything(t *testing.T) {
+	s := New(Options{MaxOffset: func(string, int32) int64 { return 0 }})
+	s.Start()
+	var ran atomic.Int32
+	for range 100 {
+		require.True(t, s.Park(wait(0, &ran)))
+	}
+	s.Shutdown()
+	require.EqualValues(t, 100, ran.Load())
+	require.True(t, s.Park(wait(0, &ran)), "a late request is taken")
+	require.EqualValues(t, 101, ran.Load(), "and answered at once")
+}
+
+// Every request runs once, whatever arrives while they park.
+func TestPark_OnceUnderRace(t *testing.T) {
+	r := newRig(t, Options{})
+	var ran atomic.Int32
+	var all sync.WaitGroup
+	const n = 2000
+	for range 4 {
+		all.Go(func() {
+			for range n / 4 {
+				r.Park(wait(r.max.Load(), &ran))
+			}
+		})
+		all.Go(func() {
+			for range 500 {
+				end := r.max.Add(1)
+				r.Arrived(store.Arrival{Topic: "T", QueueOffset: end - 1})
+			}
+		})
+	}
+	all.Wait()
+	r.max.Add(1)
+	r.Arrived(store.Arrival{Topic: "T", QueueOffset: r.max.Load() - 1})
+	eventually(t, "all ran", func() bool { return ran.Load() == n })
+	require.Zero(t, r.Parked())
+}
