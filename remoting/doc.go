@@ -1,0 +1,44 @@
+// Package remoting carries frames between clients and servers over TCP: Server,
+// Client and the Conn they share, the routes from request codes to handlers, and
+// the lanes that bound how much of a kind is in work. It knows what a frame is,
+// but no message, no store and no meaning of a code.
+//
+// # A wake-up
+//
+// netpoll wakes a connection when bytes have come. One wake-up takes all of them,
+// cuts them into frames, decodes each header in place and runs the inline
+// handlers, neighbouring frames of a batch route together. What is left of the
+// last frame is kept aside. Answers made on the way collect in the connection's
+// output, which is written once at the end. Requests of pooled lanes are copied
+// and queued for the workers of the lane.
+//
+// Answers from other goroutines go to the same output; the first of them starts
+// the connection's flusher, which lets the others run once before it writes, so
+// that answers that become ready together leave in one system call.
+//
+// # Goroutines
+//
+// netpoll's poller and its task pool call in here. A Server and a Client own one
+// watchdog each (idle connections, input that piles up, overdue calls, queue
+// ages); a Lane owns its workers from the first Start of a Server or Client that
+// uses it to the last Shutdown; a connection has at most one flusher at a time,
+// which ends when the output is empty.
+//
+// # Locks
+//
+// docs/LOCKS-remoting.txt lists them. None of them is held while user code runs
+// or while bytes are written.
+//
+// # What is bounded
+//
+// The size of a frame, the input that waits while a connection is busy, the
+// output of a peer that does not read, the requests in work and in the queue of
+// each lane, the calls to a peer without an answer, and the connections.
+//
+// # What it does not do
+//
+// It retries nothing, and it keeps no order between answers: they are matched by
+// opaque. A half-closed peer is closed, as Netty does with its defaults. Write
+// time limits run on the machine's clock, inside netpoll; all others on
+// Options.Clock.
+package remoting

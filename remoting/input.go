@@ -1,0 +1,246 @@
+package remoting
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/cloudwego/netpoll"
+
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/wire"
+)
+
+const (
+	// maxBatch is the longest slice that a batch handler gets.
+	maxBatch = 512
+	// keepRequests is how many request structs a wake-up keeps for the next.
+	keepRequests = 64
+)
+
+// input is what a connection's wake-ups remember.
+type input struct {
+	frames splitter
+	fresh  bool // nothing was read yet: a preamble or TLS may come
+	head   []byte
+}
+
+func (in *input) drop() {
+	in.frames.drop()
+	in.head = nil
+}
+
+// connCtx carries the Conn from OnPrepare to OnRequest.
+type connCtx struct {
+	context.Context
+	conn *Conn
+}
+
+// onRequest is one wake-up. It takes everything that was read: what it left
+// netpoll would call it again for at once. It never waits for input.
+func onRequest(ctx context.Context, nc netpoll.Connection) error {
+	c := ctx.(*connCtx).conn
+	r := nc.Reader()
+	n := r.Len()
+	if c.tooMuch(n) {
+		return nil
+	}
+	p, err := r.Next(n)
+	if err != nil {
+		c.fail(fmt.Errorf("read: %w", err))
+		return nil
+	}
+	if c.in.fresh {
+		if p = c.begin(p); p == nil {
+			_ = r.Release()
+			return nil
+		}
+	}
+	c.wake(p)
+	return r.Release()
+}
+
+// tooMuch closes the connection when more input waits than it may. The watchdog
+// asks, too: netpoll goes on reading while a wake-up runs.
+func (c *Conn) tooMuch(n int) bool {
+	if n <= c.ep.limits.MaxInput {
+		return false
+	}
+	c.fail(fmt.Errorf("%d bytes of input wait, limit %d", n, c.ep.limits.MaxInput))
+	return true
+}
+
+// wakeup is the scratch of one wake-up, lent by a pool so that idle connections
+// have none.
+type wakeup struct {
+	conn  *Conn
+	now   int64
+	route *route     // of batch
+	batch []*Request // neighbouring requests of one batch route
+	spare []*Request // requests that may be used again
+	each  func(frame []byte) error
+}
+
+var wakeups = sync.Pool{New: func() any {
+	w := new(wakeup)
+	w.each = w.frame
+	return w
+}}
+
+// wake handles the frames that p completes. p is not used after it returns.
+func (c *Conn) wake(p []byte) {
+	if c.dead.Load() {
+		return
+	}
+	c.cork()
+	w := wakeups.Get().(*wakeup)
+	w.conn, w.now = c, c.ep.clock.NowMillis()
+	c.lastRead.Store(w.now)
+	c.in.frames.limit = c.ep.limits.MaxFrame
+	err := c.in.frames.split(p, w.each)
+	w.runBatch()
+	if c.ep.poison {
+		poison(p)
+		poison(c.in.frames.full)
+	}
+	c.in.frames.done()
+	w.conn = nil
+	wakeups.Put(w)
+	c.uncork()
+	if err != nil {
+		c.fail(err)
+	}
+}
+
+// poison overwrites a frame nobody may look at any more.
+func poison(p []byte) {
+	for i := range p {
+		p[i] = 0xDB
+	}
+}
+
+// frame decodes one frame and brings it on its way.
+func (w *wakeup) frame(frame []byte) error {
+	c := w.conn
+	if c.dead.Load() {
+		return nil // a handler closed it: what follows is not handled any more
+	}
+	r := w.get()
+	if err := wire.Decode(frame, &r.own); err != nil {
+		w.put(r)
+		return err
+	}
+	if r.own.IsResponse() {
+		c.answered(&r.own)
+		w.put(r)
+		return nil
+	}
+	rt := c.ep.routes.find(r.own.Code)
+	if !c.ep.drain.admit(c, &r.own, rt == c.ep.routes.fallback) {
+		w.put(r)
+		return nil
+	}
+	r.Conn, r.Cmd, r.Arrived, r.route = c, &r.own, w.now, rt
+	if rt.batch != nil && rt.lane.Inline {
+		if rt != w.route || len(w.batch) == maxBatch {
+			w.runBatch()
+			w.route = rt
+		}
+		w.batch = append(w.batch, r)
+		return nil
+	}
+	w.runBatch()
+	w.runOne(r)
+	return nil
+}
+
+// answered brings an answer to the call that waits for it.
+func (c *Conn) answered(cmd *wire.Command) {
+	k := c.calls.take(cmd.Opaque)
+	if k == nil {
+		c.ep.log.Debug("answer to no call", "conn", c.String(), "opaque", cmd.Opaque)
+		return
+	}
+	k.done(cmd.Clone(), nil)
+}
+
+// runOne handles a request that is not part of a batch: here, or in a worker.
+func (w *wakeup) runOne(r *Request) {
+	c, lane, oneway := r.Conn, r.route.lane, r.Cmd.IsOneway()
+	defer w.put(r)
+	if lane.reserve(1) == 0 {
+		r.reject()
+		return
+	}
+	c.ep.drain.add(1)
+	r.to = newReplyTo(c, lane, r.Cmd)
+	if !lane.Inline {
+		own := &Request{Conn: c, Cmd: r.Cmd.Clone(), Arrived: r.Arrived, to: r.to, route: r.route}
+		if !lane.push(own) {
+			own.finish(Refuse(protocol.SystemBusy, remarkOverload))
+		}
+		return
+	}
+	r.call(r.route.handler)
+	if oneway {
+		lane.busy.Add(-1)
+		c.ep.drain.done(1)
+	}
+	c.relieve()
+}
+
+// runBatch hands the collected requests to their batch handler.
+func (w *wakeup) runBatch() {
+	if len(w.batch) == 0 {
+		return
+	}
+	rs := w.batch
+	c, lane := w.conn, w.route.lane
+	n := lane.reserve(len(rs))
+	c.ep.drain.add(int64(n))
+	oneways := int64(0)
+	for _, r := range rs[:n] {
+		if r.to = newReplyTo(c, lane, r.Cmd); r.to.t == nil {
+			oneways++
+		}
+	}
+	for _, r := range rs[n:] {
+		r.reject()
+	}
+	if n > 0 {
+		rs[0].runBatch(rs[:n])
+	}
+	if oneways > 0 {
+		lane.busy.Add(-oneways)
+		c.ep.drain.done(oneways)
+	}
+	for i, r := range rs {
+		w.put(r)
+		rs[i] = nil
+	}
+	w.batch, w.route = rs[:0], nil
+	c.relieve()
+}
+
+// reject answers a request for which its lane has no room.
+func (r *Request) reject() {
+	if !r.Cmd.IsOneway() {
+		r.Conn.answer(Refuse(protocol.SystemBusy, remarkOverload), r.Cmd.Opaque, r.Cmd.Encoding)
+	}
+}
+
+func (w *wakeup) get() *Request {
+	if n := len(w.spare); n > 0 {
+		r := w.spare[n-1]
+		w.spare = w.spare[:n-1]
+		return r
+	}
+	return new(Request)
+}
+
+func (w *wakeup) put(r *Request) {
+	r.Conn, r.Cmd, r.route, r.to = nil, nil, nil, ReplyTo{}
+	if len(w.spare) < keepRequests && cap(r.own.Ext) <= 64 {
+		w.spare = append(w.spare, r)
+	}
+}

@@ -1,0 +1,245 @@
+package remoting
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/merlinmq/merlin/protocol"
+)
+
+// DefaultLaneCapacity is the Capacity of a lane that sets none
+// (sendThreadPoolQueueCapacity).
+const DefaultLaneCapacity = 10000
+
+// Lane bounds the work of a class of requests (a thread pool and its queue in
+// Java). Several routes, and several servers, may share a lane. Its exported
+// fields must not change once a server uses it.
+type Lane struct {
+	Name string
+	// Inline lanes run their handlers in the goroutine that read the request:
+	// the handlers must not block. Other lanes copy the request and queue it for
+	// Workers.
+	Inline  bool
+	Workers int // of a pooled lane; 0 = 4
+	// Capacity is how many requests may be in work at a time: taken from the
+	// network and, unless they are one-way, not answered yet. For a pooled lane
+	// those in the queue count too. More are answered SYSTEM_BUSY.
+	// 0 = DefaultLaneCapacity.
+	Capacity int
+	// MaxWait gives the longest time that a request may wait in the queue of a
+	// pooled lane (waitTimeMillsIn…Queue); older ones are answered SYSTEM_BUSY.
+	// It is asked often and may change its mind. nil or 0 = no limit.
+	MaxWait func() time.Duration
+
+	busy atomic.Int64 // requests in work
+
+	mu      sync.Mutex // guards what follows; a leaf
+	ready   sync.Cond  // a task or the end; its L is mu
+	queue   []*Request // ring
+	head, n int
+	users   int // servers and clients that are running
+	stop    bool
+	workers sync.WaitGroup
+}
+
+// Busy is the number of requests in work.
+func (l *Lane) Busy() int { return int(l.busy.Load()) }
+
+// Queued is the number of requests that wait for a worker.
+func (l *Lane) Queued() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n
+}
+
+// HeadWait is how long the oldest queued request waits by now (in ms of the
+// clock), 0 when none does (sendThreadPoolQueueHeadWaitTimeMills).
+func (l *Lane) HeadWait(now int64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.n == 0 {
+		return 0
+	}
+	return max(0, now-l.queue[l.head].Arrived)
+}
+
+func (l *Lane) capacity() int {
+	if l.Capacity == 0 {
+		return DefaultLaneCapacity
+	}
+	return l.Capacity
+}
+
+// reserve takes room for n requests and says for how many there was.
+func (l *Lane) reserve(n int) int {
+	over := int(l.busy.Add(int64(n))) - l.capacity()
+	if over <= 0 {
+		return n
+	}
+	over = min(over, n)
+	l.busy.Add(int64(-over))
+	return n - over
+}
+
+// start begins the workers for the first user.
+func (l *Lane) start() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.users++
+	if l.users > 1 || l.Inline {
+		return
+	}
+	l.ready.L = &l.mu
+	l.stop = false
+	workers := l.Workers
+	if workers <= 0 {
+		workers = 4
+	}
+	l.workers.Add(workers)
+	for range workers {
+		go l.work()
+	}
+}
+
+// release ends the workers with the last user. Requests still queued are
+// dropped: their connections are closed by then.
+func (l *Lane) release() {
+	l.mu.Lock()
+	l.users--
+	last := l.users == 0 && !l.Inline
+	var left []*Request
+	if last {
+		l.stop = true
+		for l.n > 0 {
+			left = append(left, l.popLocked())
+		}
+		l.ready.Broadcast()
+	}
+	l.mu.Unlock()
+	for _, r := range left {
+		r.finish(Refuse(protocol.SystemBusy, remarkOverload))
+	}
+	if last {
+		l.workers.Wait()
+	}
+}
+
+// push queues a detached request whose room is reserved. It reports false when
+// the lane is not running.
+func (l *Lane) push(r *Request) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.users == 0 || l.stop {
+		return false
+	}
+	if l.n == len(l.queue) {
+		// It grows to the capacity at most: push follows reserve.
+		grown := make([]*Request, max(16, 2*len(l.queue)))
+		for i := range l.n {
+			grown[i] = l.queue[(l.head+i)%len(l.queue)]
+		}
+		l.queue, l.head = grown, 0
+	}
+	l.queue[(l.head+l.n)%len(l.queue)] = r
+	l.n++
+	l.ready.Signal()
+	return true
+}
+
+// popLocked takes the oldest request. REQUIRES: l.mu, l.n > 0.
+func (l *Lane) popLocked() *Request {
+	r := l.queue[l.head]
+	l.queue[l.head] = nil
+	l.head = (l.head + 1) % len(l.queue)
+	l.n--
+	return r
+}
+
+func (l *Lane) work() {
+	defer l.workers.Done()
+	for {
+		l.mu.Lock()
+		for l.n == 0 && !l.stop {
+			l.ready.Wait()
+		}
+		if l.n == 0 {
+			l.mu.Unlock()
+			return
+		}
+		r := l.popLocked()
+		l.mu.Unlock()
+		r.runPooled()
+	}
+}
+
+// runPooled handles a request in a worker.
+func (r *Request) runPooled() {
+	oneway := r.Cmd.IsOneway()
+	if !r.Conn.Alive() {
+		r.finish(&Answer{})
+		return
+	}
+	if r.route.batch != nil {
+		r.runBatch([]*Request{r})
+	} else {
+		r.call(r.route.handler)
+	}
+	if oneway {
+		r.finish(nil)
+	}
+}
+
+// runBatch hands requests with this one's route to their batch handler. After a
+// panic those that were not answered yet are.
+func (r *Request) runBatch(rs []*Request) {
+	defer func() {
+		if v := recover(); v != nil {
+			stack := debug.Stack()
+			r.Conn.ep.log.Error("batch handler panicked", "conn", r.Conn.String(), "code", r.Cmd.Code,
+				"requests", len(rs), "panic", fmt.Sprint(v), "stack", string(stack))
+			for _, q := range rs {
+				q.to.Send(answerOfPanic(v, stack))
+			}
+		}
+	}()
+	r.route.batch(rs)
+}
+
+// finish ends a request without its handler: it answers, and gives back the room
+// of a one-way request, which has no answer to do that.
+func (r *Request) finish(a *Answer) {
+	if r.Cmd.IsOneway() {
+		r.route.lane.busy.Add(-1)
+		r.Conn.ep.drain.done(1)
+		return
+	}
+	r.to.Send(a)
+}
+
+// expire answers the requests at the head of the queue that waited too long
+// (BrokerFastFailure).
+func (l *Lane) expire(now int64) {
+	if l.Inline || l.MaxWait == nil {
+		return
+	}
+	limit := l.MaxWait().Milliseconds()
+	if limit <= 0 {
+		return
+	}
+	for {
+		l.mu.Lock()
+		if l.n == 0 || now-l.queue[l.head].Arrived < limit {
+			l.mu.Unlock()
+			return
+		}
+		r := l.popLocked()
+		left := l.n
+		l.mu.Unlock()
+		r.finish(Refuse(protocol.SystemBusy, fmt.Sprintf(
+			"[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: %dms, size of queue: %d",
+			now-r.Arrived, left)))
+	}
+}

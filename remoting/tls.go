@@ -1,0 +1,98 @@
+package remoting
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// handshakeTimeout is how long a TLS handshake may take.
+const handshakeTimeout = 10 * time.Second
+
+// secure is the TLS layer of a connection. netpoll has none: the session reads
+// and writes the netpoll connection as a net.Conn, from the wake-up that saw the
+// handshake, which goes on until the connection ends. Everything above sees the
+// same bytes through Conn.wake as on a plain connection, and write below it.
+type secure struct {
+	conn *tls.Conn
+	buf  []byte // joined output; of the flusher
+}
+
+// serveTLS runs a TLS session that begins with the bytes first. They and what
+// follows are read in this goroutine.
+func (c *Conn) serveTLS(first []byte) {
+	if c.ep.tls == nil {
+		c.fail(errors.New("the peer wants TLS, and TLS is not available on this server"))
+		return
+	}
+	cfg, err := c.ep.tls()
+	if err != nil {
+		c.fail(fmt.Errorf("the peer wants TLS, which cannot be set up: %w", err))
+		return
+	}
+	under := &serialConn{Conn: c.nc, first: append([]byte(nil), first...)}
+	s := &secure{conn: tls.Server(under, cfg)}
+	_ = c.nc.SetReadTimeout(handshakeTimeout)
+	if err := s.conn.Handshake(); err != nil {
+		c.fail(fmt.Errorf("TLS handshake: %w", err))
+		return
+	}
+	_ = c.nc.SetReadTimeout(0)
+	c.tls.Store(s)
+	buf := make([]byte, 32<<10)
+	for !c.dead.Load() {
+		n, err := s.conn.Read(buf)
+		if n > 0 {
+			c.wake(buf[:n])
+		}
+		if err != nil {
+			c.Close()
+			return
+		}
+	}
+}
+
+// write joins the pieces, so that small ones share a TLS record, and encrypts
+// them. REQUIRES: the caller is the flusher.
+func (s *secure) write(buf []byte, views []view) error {
+	out := s.buf[:0]
+	pos := 0
+	for i := range views {
+		out = append(append(out, buf[pos:views[i].at]...), views[i].data...)
+		pos = views[i].at
+	}
+	out = append(out, buf[pos:]...)
+	_, err := s.conn.Write(out)
+	if s.buf = out; cap(out) > 256<<10 {
+		s.buf = nil
+	}
+	return err
+}
+
+// serialConn lets the session write while it reads: the answer to a key update
+// comes out of a Read, and netpoll refuses two writers at once. first are the
+// bytes that were taken off the connection before.
+type serialConn struct {
+	net.Conn
+	first []byte
+
+	mu sync.Mutex // one writer at a time; held while it writes
+}
+
+func (s *serialConn) Read(p []byte) (int, error) {
+	if len(s.first) > 0 {
+		n := copy(p, s.first)
+		s.first = s.first[n:]
+		return n, nil
+	}
+	return s.Conn.Read(p)
+}
+
+func (s *serialConn) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Conn.Write(p)
+}
