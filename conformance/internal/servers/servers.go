@@ -137,6 +137,9 @@ func (c *Cluster) writeConf() error {
 		// refuses sends that waited for 200 ms, which no case is about.
 		"waitTimeMillsInSendQueue":    "10000",
 		"osPageCacheBusyTimeOutMills": "10000",
+		// A name server that was restarted learns of the broker after this long
+		// (milliseconds); ten seconds is the least that a broker accepts.
+		"registerNameServerPeriod": "10000",
 	}
 	if err := writeProperties(filepath.Join(c.dir, "namesrv.conf"), ns, c.o.NameServerConf); err != nil {
 		return err

@@ -1,0 +1,62 @@
+package clients
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/merlinmq/merlin/conformance/cluster"
+	"github.com/merlinmq/merlin/conformance/suite"
+)
+
+// notYet are features that Merlin has not got; the cases that need them run on
+// Java alone. An entry goes when the feature comes.
+var notYet = map[string]string{
+	suite.NeedsRequestReply: "Merlin has no request-reply yet (docs/SKIPPED.md)",
+	suite.NeedsTransactions: "Merlin has no transactions yet (docs/SKIPPED.md)",
+}
+
+// Every promise of the suite holds on Merlin and on the Java servers, as the
+// Go client sees it. MERLIN_CASE is a regular expression of the cases to run.
+func TestGoClient(t *testing.T) {
+	match := regexp.MustCompile(os.Getenv("MERLIN_CASE"))
+	forEach(t, func(t *testing.T, c cluster.Cluster) {
+		o := suite.Options{NameServer: c.NameServer(), Control: c, Match: match, Parallel: 12}
+		if c.Name() == "merlin" {
+			o.Lacks = notYet
+		}
+		results, err := suite.Run(context.Background(), o)
+		require.NoError(t, err)
+		require.NotEmpty(t, results, "no case has a name that matches %q", match)
+		for _, r := range results {
+			t.Run(r.Case.Name, func(t *testing.T) {
+				t.Logf("%s: %s (%v)", r.Status, r.Case.Promise, r.Duration.Round(1e6))
+				switch r.Status {
+				case suite.Skipped:
+					t.Skip(r.Reason)
+				case suite.Failed:
+					t.Errorf("%s\n%s", r.Reason, strings.Join(r.Log, "\n"))
+				}
+			})
+		}
+	})
+}
+
+// The table of cases is well formed: names are unique, areas known, promises
+// are sentences.
+func TestCases_AreWellFormed(t *testing.T) {
+	name := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	seen := map[string]bool{}
+	for _, c := range suite.Cases() {
+		require.Regexp(t, name, c.Name)
+		require.False(t, seen[c.Name], "two cases are called %s", c.Name)
+		seen[c.Name] = true
+		require.Contains(t, suite.Areas(), c.Area, c.Name)
+		require.Regexp(t, `^[A-Z].*\.$`, c.Promise, c.Name)
+		require.NotNil(t, c.Run, c.Name)
+	}
+}

@@ -1,0 +1,226 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/merlinmq/merlin/conformance/internal/servers"
+	"github.com/merlinmq/merlin/conformance/reference"
+)
+
+// Cluster is a name server and one broker that a test may also disturb.
+type Cluster interface {
+	// Name is the kind: "merlin", "java-5.3.3".
+	Name() string
+	// NameServer and BrokerAddr are host:port.
+	NameServer() string
+	BrokerAddr() string
+	// StoreDir is the broker's storePathRootDir.
+	StoreDir() string
+	// RestartBroker stops the broker as an operator does and starts it again.
+	RestartBroker() error
+	// CrashBroker kills the broker with SIGKILL and starts it again.
+	CrashBroker() error
+	// RestartNameServer stops the name server and starts it again.
+	RestartNameServer() error
+	// Logs are the last lines of both servers.
+	Logs() string
+	// Stop ends the servers and removes their files.
+	Stop() error
+}
+
+// Kind is a sort of cluster that can be started.
+type Kind struct {
+	Name string
+	// Need skips or fails the test when this kind cannot be started here.
+	Need func(testing.TB)
+	// launcher makes the commands; it may build or fetch programs first.
+	launcher func(context.Context) (servers.Launcher, error)
+}
+
+// Options for a start; the zero value is the plain cluster.
+type Options struct {
+	// BrokerConf and NameServerConf are added to the configuration files.
+	BrokerConf, NameServerConf map[string]string
+	// Broker starts the broker with another kind than the name server.
+	Broker *Kind
+}
+
+// Merlin is the checkout under test.
+func Merlin() Kind {
+	return Kind{Name: "merlin", Need: needMerlin, launcher: buildMerlin}
+}
+
+// Java is the reference of the given version.
+func Java(version string) Kind {
+	return Kind{Name: "java-" + version, Need: reference.Need,
+		launcher: func(ctx context.Context) (servers.Launcher, error) { return reference.NewLauncher(ctx, version) }}
+}
+
+// Kinds returns the clusters that every case runs against: Merlin and the Java
+// target version. MERLIN_CLUSTERS names one of them ("merlin", "java") to run
+// only that.
+func Kinds() []Kind {
+	switch os.Getenv("MERLIN_CLUSTERS") {
+	case "merlin":
+		return []Kind{Merlin()}
+	case "java":
+		return []Kind{Java(reference.V5)}
+	}
+	return []Kind{Merlin(), Java(reference.V5)}
+}
+
+// Start starts a cluster of this kind and waits until it is ready.
+func (k Kind) Start(o Options) (Cluster, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	l, err := k.launcher(ctx)
+	if err != nil {
+		return nil, err
+	}
+	so := servers.Options{Launcher: l, NameServerConf: o.NameServerConf, BrokerConf: o.BrokerConf}
+	name := l.Name()
+	if o.Broker != nil {
+		if so.BrokerLauncher, err = o.Broker.launcher(ctx); err != nil {
+			return nil, err
+		}
+		name += "+" + so.BrokerLauncher.Name()
+	}
+	c, err := servers.Start(so)
+	if err != nil {
+		return nil, err
+	}
+	return &running{Cluster: c, name: name}, nil
+}
+
+// StartT starts a cluster for one test, which skips where the kind cannot run,
+// and stops it at its end; the servers' last lines are logged when it failed.
+func (k Kind) StartT(t testing.TB, o Options) Cluster {
+	t.Helper()
+	k.Need(t)
+	if o.Broker != nil {
+		o.Broker.Need(t)
+	}
+	c, err := k.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("servers of %s:\n%s", c.Name(), c.Logs())
+		}
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+type running struct {
+	*servers.Cluster
+	name string
+}
+
+func (r *running) Name() string         { return r.name }
+func (r *running) RestartBroker() error { return then(r.StopBroker, r.StartBroker) }
+func (r *running) CrashBroker() error   { return then(r.KillBroker, r.StartBroker) }
+func (r *running) RestartNameServer() error {
+	return then(r.StopNameServer, r.StartNameServer)
+}
+
+func then(first, second func() error) error {
+	if err := first(); err != nil {
+		return err
+	}
+	return second()
+}
+
+// errNotBuilt says that the programs are not part of this checkout.
+var errNotBuilt = errors.New("cmd/mqnamesrv or cmd/mqbroker is missing")
+
+func root() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", errors.New("no source position in this build")
+	}
+	return filepath.Dir(filepath.Dir(filepath.Dir(file))), nil
+}
+
+func needMerlin(t testing.TB) {
+	t.Helper()
+	if err := sources(); err != nil {
+		if reference.Strict() {
+			t.Fatal(err)
+		}
+		t.Skipf("MERLIN NOT TESTED: %v", err)
+	}
+}
+
+func sources() error {
+	dir, err := root()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"mqnamesrv", "mqbroker"} {
+		if _, err := os.Stat(filepath.Join(dir, "cmd", name, "main.go")); err != nil {
+			return fmt.Errorf("%w: %v", errNotBuilt, err)
+		}
+	}
+	return nil
+}
+
+// merlin starts the programs of one build.
+type merlin struct{ bin string }
+
+// buildMerlin builds the two programs; Go's build cache makes the second time
+// quick. MERLIN_BIN names a directory with finished programs instead.
+func buildMerlin(ctx context.Context) (servers.Launcher, error) {
+	if bin := os.Getenv("MERLIN_BIN"); bin != "" {
+		return merlin{bin}, nil
+	}
+	dir, err := root()
+	if err != nil {
+		return nil, err
+	}
+	bin := filepath.Join(os.TempDir(), fmt.Sprintf("merlin-conformance-bin-%d", os.Getpid()))
+	args := []string{"build", "-o", bin + string(filepath.Separator)}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/mqnamesrv", "./cmd/mqbroker")...)
+	cmd.Dir = dir
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return nil, err
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building Merlin: %w\n%s", err, out)
+	}
+	return merlin{bin}, nil
+}
+
+// Clean removes the programs that were built for this test process; TestMain
+// calls it at the end.
+func Clean() {
+	_ = os.RemoveAll(filepath.Join(os.TempDir(), fmt.Sprintf("merlin-conformance-bin-%d", os.Getpid())))
+}
+
+func (merlin) Name() string { return "merlin" }
+
+func (m merlin) NameServer(home, conf string) *exec.Cmd {
+	return m.program("mqnamesrv", home, conf)
+}
+
+func (m merlin) Broker(home, conf string) *exec.Cmd { return m.program("mqbroker", home, conf) }
+
+func (m merlin) program(name, home, conf string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(m.bin, name), "-c", conf)
+	cmd.Env = append(os.Environ(), "ROCKETMQ_HOME="+home, "HOME="+home)
+	return cmd
+}

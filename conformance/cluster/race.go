@@ -1,0 +1,6 @@
+//go:build race
+
+package cluster
+
+// raceEnabled makes the servers under test run with the race detector too.
+const raceEnabled = true

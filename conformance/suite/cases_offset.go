@@ -1,0 +1,118 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/apache/rocketmq-client-go/v2/consumer"
+	"github.com/apache/rocketmq-client-go/v2/primitive"
+
+	"github.com/merlinmq/merlin/conformance/probe"
+)
+
+func offsetCases() []Case {
+	return []Case{
+		{Name: "offset-client-restart", Area: Offset, Run: offsetClientRestart,
+			Promise: "A group that comes back goes on after the last message that it was done with."},
+		{Name: "offset-not-found", Area: Offset, Run: offsetNotFound,
+			Promise: "A group without a committed offset is told so; what is committed is answered, also when it goes backwards."},
+		{Name: "offset-by-time", Area: Offset, Run: offsetByTime,
+			Promise: "The offset of a time is that of the first message stored then or later; the end of the queue for the future."},
+		{Name: "consume-timestamp", Area: Offset, Run: consumeTimestamp,
+			Promise: "A group whose committed offset was moved to that of a time starts with the messages of that time."},
+	}
+}
+
+func offsetClientRestart(ctx context.Context, e *Env) {
+	const queues = 2
+	topic, group, p := e.Topic(queues), e.Group(), e.Producer()
+	first := e.spread(ctx, p, topic, "first", 20)
+	a := e.Push(group, topic, All, Accept)
+	e.AwaitBodies(first, a)
+	a.Stop()
+	e.AwaitCommitted(group, topic, queues, 20)
+	e.AwaitMembers(group, 0)
+	between := e.spread(ctx, p, topic, "between", 10)
+	b := e.Push(group, topic, All, Accept)
+	after := e.spread(ctx, p, topic, "after", 10)
+	e.AwaitBodies(append(between, after...), b)
+	e.Steady(500*time.Millisecond, "old messages came again", func() (bool, string) {
+		return len(b.Messages()) == 20, fmt.Sprint(len(b.Messages()))
+	})
+	e.Equal(20, len(a.Messages()), "messages of the first consumer")
+}
+
+func offsetNotFound(ctx context.Context, e *Env) {
+	topic, group := e.Topic(1), e.Group()
+	n, err := probe.Offset(ctx, e.Broker, group, topic, 0)
+	e.NoError(err, "asking for an offset")
+	e.Equal(int64(-1), n, "offset of a new group")
+	e.SendAll(ctx, e.Producer(), topic, 5)
+	for _, to := range []int64{4, 2, 5, 0} {
+		_, err := probe.Call(ctx, e.Broker, probe.UpdateConsumerOffset, map[string]string{"consumerGroup": group,
+			"topic": topic, "queueId": "0", "commitOffset": strconv.FormatInt(to, 10)}, nil)
+		e.NoError(err, "committing %d", to)
+		n, err := probe.Offset(ctx, e.Broker, group, topic, 0)
+		e.NoError(err, "asking for an offset")
+		e.Equal(to, n, "offset after a commit")
+	}
+}
+
+// stamps sends n messages at least 5 ms apart and returns their store times.
+func (e *Env) stamps(ctx context.Context, topic string, n int) []int64 {
+	p := e.Producer()
+	for i := range n {
+		e.Send(ctx, p, Message(topic, i))
+		e.Steady(5*time.Millisecond, "", func() (bool, string) { return true, "" })
+	}
+	c := e.Pull(e.Group(), topic, All)
+	var times []int64
+	e.Eventually("the messages with their store times", func() (bool, string) {
+		r, err := c.PullFrom(ctx, e.queueOf(topic, 0), int64(len(times)), 32)
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, m := range r.GetMessageExts() {
+			times = append(times, m.StoreTimestamp)
+		}
+		return len(times) == n, fmt.Sprint(len(times))
+	})
+	return times
+}
+
+func (e *Env) searchOffset(ctx context.Context, topic string, at int64) int64 {
+	a, err := probe.Call(ctx, e.Broker, probe.SearchOffset, map[string]string{"topic": topic, "queueId": "0",
+		"timestamp": strconv.FormatInt(at, 10)}, nil)
+	e.NoError(err, "searching the offset of %d", at)
+	n, err := strconv.ParseInt(a.Fields["offset"], 10, 64)
+	e.NoError(err, "reading the offset")
+	return n
+}
+
+func offsetByTime(ctx context.Context, e *Env) {
+	topic := e.Topic(1)
+	times := e.stamps(ctx, topic, 10)
+	for i, at := range times {
+		e.Equal(int64(i), e.searchOffset(ctx, topic, at), "offset of the store time of message %d", i)
+		if i > 0 && times[i-1] < at-1 {
+			e.Equal(int64(i), e.searchOffset(ctx, topic, at-1), "offset of the millisecond before message %d", i)
+		}
+	}
+	e.Equal(int64(0), e.searchOffset(ctx, topic, times[0]-time.Hour.Milliseconds()), "offset of an hour before")
+	e.Equal(int64(10), e.searchOffset(ctx, topic, times[9]+time.Hour.Milliseconds()), "offset of an hour after")
+}
+
+func consumeTimestamp(ctx context.Context, e *Env) {
+	topic, group := e.Topic(1), e.Group()
+	times := e.stamps(ctx, topic, 10)
+	at := e.searchOffset(ctx, topic, times[6])
+	_, err := probe.Call(ctx, e.Broker, probe.UpdateConsumerOffset, map[string]string{"consumerGroup": group,
+		"topic": topic, "queueId": "0", "commitOffset": strconv.FormatInt(at, 10)}, nil)
+	e.NoError(err, "committing %d", at)
+	box := e.Push(group, topic, All, func(_ context.Context, m *primitive.MessageExt) consumer.ConsumeResult {
+		return consumer.ConsumeSuccess
+	})
+	e.AwaitBodies([]string{"message 6", "message 7", "message 8", "message 9"}, box)
+}
