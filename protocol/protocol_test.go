@@ -1,0 +1,61 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/merlinmq/merlin/protocol/header"
+	"github.com/merlinmq/merlin/protocol/wire"
+)
+
+func TestTable_RowsAreWhole(t *testing.T) {
+	seen := map[Code]bool{}
+	decoder := reflect.TypeFor[wire.FieldDecoder]()
+	encoder := reflect.TypeFor[wire.FieldEncoder]()
+	for _, r := range Table() {
+		require.False(t, seen[r.Code], r.Name)
+		seen[r.Code] = true
+		require.NotEmpty(t, r.Name)
+		require.NotZero(t, r.Server, r.Name)
+		require.NotZero(t, r.Direction, r.Name)
+		require.Contains(t, "ABCD", string(r.Tier), r.Name)
+		for _, typ := range []reflect.Type{r.Request, r.Response} {
+			require.True(t, reflect.PointerTo(typ).Implements(decoder), "%s %v", r.Name, typ)
+			require.True(t, reflect.PointerTo(typ).Implements(encoder), "%s %v", r.Name, typ)
+		}
+	}
+	require.Len(t, seen, 163)
+}
+
+func TestTable_KnownRows(t *testing.T) {
+	require.Equal(t, Code(310), SendMessageV2.Code)
+	require.Equal(t, "SEND_MESSAGE_V2", SendMessageV2.Code.String())
+	require.Equal(t, reflect.TypeFor[header.SendMessageRequestV2](), SendMessageV2.Request)
+	require.Equal(t, reflect.TypeFor[header.SendMessageResponse](), SendMessageV2.Response)
+	require.Equal(t, ActionPub, SendMessageV2.ACLAction)
+	require.Equal(t, ResourceTopic, SendMessageV2.ACLResource)
+	require.Equal(t, ToServer|ToClient, GetConsumerRunningInfo.Direction)
+	require.Equal(t, ToClient, CheckTransactionState.Direction)
+	require.Equal(t, reflect.TypeFor[header.None](), HeartBeat.Response)
+	require.Equal(t, ActionPub|ActionSub, HeartBeat.ACLAction)
+	require.Equal(t, reflect.TypeFor[header.None](), ViewMessageByID.Response)
+	require.Equal(t, reflect.TypeFor[header.GetConsumerListByGroupResponse](), GetConsumerListByGroup.Response)
+	require.Equal(t, ResourceTopic|ResourceGroup, PullMessage.ACLResource)
+	require.Equal(t, "4711", Code(4711).String())
+}
+
+func TestError(t *testing.T) {
+	err := fmt.Errorf("send: %w", Errorf(TopicNotExist, "topic[%s] not exist", "T"))
+	require.Equal(t, TopicNotExist, CodeOf(err))
+	require.Equal(t, SystemError, CodeOf(errors.New("x")))
+	require.Equal(t, Success, CodeOf(nil))
+	require.ErrorIs(t, err, &Error{Code: TopicNotExist})
+	require.NotErrorIs(t, err, &Error{Code: SystemBusy})
+	require.Equal(t, "TOPIC_NOT_EXIST: topic[T] not exist", Errorf(TopicNotExist, "topic[%s] not exist", "T").Error())
+	require.Equal(t, "NO_PERMISSION", (&Error{Code: NoPermission}).Error())
+	require.Equal(t, "9999", ResponseCode(9999).String())
+}
