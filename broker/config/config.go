@@ -138,6 +138,7 @@ type Config struct {
 	PutMessageTimeout                 Millis `conf:"putMessageTimeout" min:"1"`
 	OSPageCacheBusyTimeOutMills       Millis `conf:"osPageCacheBusyTimeOutMills" min:"1"`
 	CheckCRCOnRecover                 bool   `conf:"checkCRCOnRecover"`
+	EnabledAppendPropCRC              bool   `conf:"enabledAppendPropCRC"` // __CRC32# on stored properties
 
 	// The store: retention and the disk's water marks.
 	FileReservedTime             int    `conf:"fileReservedTime" min:"1"`      // hours
@@ -151,13 +152,13 @@ type Config struct {
 	CleanResourceInterval        Millis `conf:"cleanResourceInterval" min:"1"`
 
 	// The store: reading.
-	MaxTransferBytesOnMessageInMemory int `conf:"maxTransferBytesOnMessageInMemory,hot" min:"1"`
-	MaxTransferCountOnMessageInMemory int `conf:"maxTransferCountOnMessageInMemory,hot" min:"1"`
-	MaxTransferBytesOnMessageInDisk   int `conf:"maxTransferBytesOnMessageInDisk,hot" min:"1"`
-	MaxTransferCountOnMessageInDisk   int `conf:"maxTransferCountOnMessageInDisk,hot" min:"1"`
-	AccessMessageInMemoryMaxRatio     int `conf:"accessMessageInMemoryMaxRatio,hot" min:"1" max:"100"`
-	MaxFilterMessageSize              int `conf:"maxFilterMessageSize,hot" min:"20"`
-	MaxMsgsNumBatch                   int `conf:"maxMsgsNumBatch,hot" min:"1" max:"100000"`
+	MaxTransferBytesOnMessageInMemory int `conf:"maxTransferBytesOnMessageInMemory" min:"1"`
+	MaxTransferCountOnMessageInMemory int `conf:"maxTransferCountOnMessageInMemory" min:"1"`
+	MaxTransferBytesOnMessageInDisk   int `conf:"maxTransferBytesOnMessageInDisk" min:"1"`
+	MaxTransferCountOnMessageInDisk   int `conf:"maxTransferCountOnMessageInDisk" min:"1"`
+	AccessMessageInMemoryMaxRatio     int `conf:"accessMessageInMemoryMaxRatio" min:"1" max:"100"`
+	MaxFilterMessageSize              int `conf:"maxFilterMessageSize" min:"20"`
+	MaxMsgsNumBatch                   int `conf:"maxMsgsNumBatch" min:"1" max:"100000"`
 	DefaultQueryMaxNum                int `conf:"defaultQueryMaxNum,hot" min:"1" max:"100000"`
 
 	// Delay levels.

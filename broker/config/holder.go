@@ -174,3 +174,17 @@ func (h *Holder) persist(list []change) {
 		h.opts.Logger.Warn("the changed configuration lasts until the broker stops: its file cannot be written", "file", h.opts.File, "error", err)
 	}
 }
+
+// ParseChanges reads the body of UPDATE_BROKER_CONFIG (25): properties text. When
+// a key stands twice the last one counts.
+func ParseChanges(data []byte) (map[string]string, error) {
+	props, err := parseProperties(data, "update")
+	if err != nil {
+		return nil, err
+	}
+	changes := make(map[string]string, len(props))
+	for _, p := range props {
+		changes[p.key] = p.value
+	}
+	return changes, nil
+}

@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,9 +87,10 @@ func QueueGroupKey(topic string, queueID int32, group string) string {
 
 // Options are the surroundings of a Manager; the zero value works.
 type Options struct {
-	Clock    clock.Clock // nil: the machine's
-	Cluster  string      // key of the broker-wide counters, brokerClusterName
-	MaxItems int         // bound of all counters together; 0: 200,000
+	Clock    clock.Clock  // nil: the machine's
+	Cluster  string       // key of the broker-wide counters, brokerClusterName
+	MaxItems int          // bound of all counters together; 0: 200,000
+	Logger   *slog.Logger // nil: nothing is logged
 }
 
 // Manager owns all counters of a broker. Its methods may be called from any
@@ -123,6 +125,9 @@ type set struct {
 // New makes a Manager whose counters work at once; Start makes the rates move.
 func New(opts Options) *Manager {
 	opts.Clock = clock.Or(opts.Clock)
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
 	if opts.MaxItems <= 0 {
 		opts.MaxItems = 200_000
 	}
@@ -155,7 +160,9 @@ func (m *Manager) Item(name, key string) *Item {
 	}
 	if m.count.Add(1) > int64(m.opts.MaxItems) {
 		m.count.Add(-1)
-		m.lost.Add(1)
+		if m.lost.Add(1) == 1 {
+			m.opts.Logger.Warn("too many counters: new ones are not shown", "limit", m.opts.MaxItems)
+		}
 		return &m.overflow
 	}
 	it = &Item{valuesOnly: s.valuesOnly}
