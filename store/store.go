@@ -2,6 +2,7 @@ package store
 
 import (
 	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/commitlog"
 )
 
 // PutStatus is the outcome of an append (PutMessageStatus).
@@ -43,10 +44,14 @@ type Put struct {
 	Arg any
 
 	// Pending is set by PutBatch when the result is not final yet: the flusher
-	// or the replicator will complete it and call Done.
+	// or the replicator will complete it and call Done. It stays set then.
 	Pending bool
 	// Result is valid when the Put is final.
 	Result PutResult
+
+	recs  [2]int // its records in the batch, from and to
+	end   int64  // in the log, behind its last record
+	begin int64  // ms, when PutBatch saw it
 }
 
 // PutResult is what an append came to.
@@ -109,6 +114,27 @@ type GetResult struct {
 	Bytes        int
 	SuggestSlave bool // the data lags far behind what fits in memory
 	InMemory     bool // the data counted as hot when it was read
+
+	held []held
+}
+
+// held is memory that a GetResult gives back.
+type held struct {
+	view commitlog.View
+	buf  *buffer
+}
+
+// Release gives the memory of Records back. It may be called more than once, and
+// the GetResult may be used again.
+func (r *GetResult) Release() {
+	for i := range r.held {
+		r.held[i].view.Release()
+		r.held[i].buf.release()
+		r.held[i] = held{}
+	}
+	r.held = r.held[:0]
+	clear(r.Records)
+	r.Records = r.Records[:0]
 }
 
 // Arrival tells that a queue has a new entry.

@@ -1,0 +1,338 @@
+package store
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/merlinmq/merlin/store/consumequeue"
+	"github.com/merlinmq/merlin/store/index"
+)
+
+const (
+	// queueStep is how many consume queues one command of the dispatcher treats.
+	queueStep = 256
+	// manualRuns is how often files may go outside the hours after CleanNow.
+	manualRuns = 20
+)
+
+// cleaner owns the goroutine that writes checkpoints and deletes old files.
+type cleaner struct {
+	s    *Store
+	cmds chan func()
+
+	lastPoint  time.Time // of the last checkpoint
+	pointPos   int64     // dispatched then
+	lastClean  time.Time
+	manual     int  // runs that are left
+	immediate  bool // delete whatever its age
+	cleanedMin int64
+}
+
+func newCleaner(s *Store) *cleaner {
+	now := s.clock.Now()
+	return &cleaner{s: s, cmds: make(chan func()), lastPoint: now, lastClean: now,
+		pointPos: s.dispatch.pos.Load(), cleanedMin: s.clog.Min()}
+}
+
+func (c *cleaner) run() {
+	defer c.s.wg.Done()
+	t := c.s.clock.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C():
+			c.tick()
+		case fn := <-c.cmds:
+			fn()
+		case <-c.s.quit:
+			return
+		}
+	}
+}
+
+// do runs fn in the cleaner and waits for it; false when the store is closed.
+func (c *cleaner) do(fn func()) bool {
+	ran := make(chan struct{})
+	select {
+	case c.cmds <- func() { defer close(ran); fn() }:
+		<-ran
+		return true
+	case <-c.s.quit:
+		return false
+	}
+}
+
+func (c *cleaner) tick() {
+	s, now := c.s, c.s.clock.Now()
+	grown := s.dispatch.pos.Load() - c.pointPos
+	if grown >= s.o.CheckpointBytes || grown > 0 && now.Sub(c.lastPoint) >= s.o.CheckpointInterval {
+		if err := c.checkpoint(); err != nil {
+			s.log.Error("store: checkpoint failed", "err", err)
+		}
+		c.lastPoint = now
+	}
+	if now.Sub(c.lastClean) >= s.o.CleanResourceInterval {
+		c.lastClean = now
+		c.clean()
+	}
+}
+
+// checkpoint writes out what the dispatcher keeps in memory and makes it durable.
+func (c *cleaner) checkpoint() error {
+	s := c.s
+	var upTo, pos int64
+	var waiting int
+	var ps []index.Pending
+	var err error
+	if !s.dispatch.do(func() {
+		upTo, pos, waiting = s.dispatch.time.Load(), s.dispatch.pos.Load(), s.queues.Waiting()
+		if s.idx != nil {
+			ps, err = s.idx.Prepare()
+		}
+	}) {
+		return ErrClosed
+	}
+	for ; waiting > 0 && err == nil; waiting -= tailStep {
+		if !s.dispatch.do(func() { err = s.queues.WriteTails(min(waiting, tailStep)) }) {
+			return ErrClosed
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.pointPos = pos
+	return s.saveCheckpoint(upTo, ps)
+}
+
+// clean deletes commit log files that are due, and what depended on them.
+func (c *cleaner) clean() {
+	s := c.s
+	space := c.space()
+	due := c.hour(s.clock.Now())
+	if due || space || c.manual > 0 {
+		if c.manual > 0 {
+			c.manual--
+		}
+		n := c.deleteSegments(c.immediate && !s.o.CleanForciblyOff)
+		if n == 0 && space {
+			s.log.Warn("store: the disk is filling up, but no file may be deleted")
+		}
+	}
+	if first := s.clog.Min(); first > c.cleanedMin {
+		if err := c.follow(first); err != nil {
+			s.log.Error("store: cleaning consume queues and index", "err", err)
+			return // the next run tries again
+		}
+		c.cleanedMin = first
+	}
+}
+
+// hour says whether now is in one of the hours of deleteWhen.
+func (c *cleaner) hour(now time.Time) bool {
+	for _, h := range strings.Split(c.s.o.DeleteWhen, ";") {
+		if n, err := strconv.Atoi(strings.TrimSpace(h)); err == nil && n == now.Hour() {
+			return true
+		}
+	}
+	return false
+}
+
+// space looks at the disks: it stops and allows writes, and says whether space
+// must be made.
+func (c *cleaner) space() bool {
+	s, o := c.s, &c.s.o
+	warning := clamp(o.DiskWarningLevelRatio, 35, 90)
+	forcibly := clamp(o.DiskCleanForciblyRatio, 30, 85)
+	used := max(s.diskRatio(o.StorePathCommitLog), s.diskRatio(o.StorePathRootDir))
+	c.immediate = used > forcibly
+	if full := used > warning; s.diskFull.Swap(full) != full {
+		if full {
+			s.log.Error("store: the disk is almost full, messages are refused", "used", used)
+		} else {
+			s.log.Warn("store: there is room on the disk again", "used", used)
+		}
+	}
+	return c.immediate || used < 0 || used > float64(o.DiskMaxUsedSpaceRatio)/100
+}
+
+func clamp(percent, low, high int) float64 {
+	return float64(min(max(percent, low), high)) / 100
+}
+
+// diskRatio is the used share of a disk, -1 when it is not known.
+func (s *Store) diskRatio(path string) float64 {
+	u, err := s.fs.Usage(path)
+	if err != nil {
+		return -1
+	}
+	return u.Ratio()
+}
+
+// deleteSegments deletes the oldest commit log files, as many as a run may, and
+// gives their number. Only expired ones go, unless at once is set.
+func (c *cleaner) deleteSegments(atOnce bool) int {
+	s := c.s
+	for n := 0; n < s.o.DeleteFileBatchMax; n++ {
+		segs := s.clog.Segments()
+		if len(segs) < 2 {
+			return n
+		}
+		closed, err := s.clog.FirstTime(segs[1]) // about when the file was written last
+		if err != nil {
+			s.log.Error("store: age of a commit log file", "err", err)
+			return n
+		}
+		now := s.clock.Now()
+		age := now.Sub(time.UnixMilli(closed))
+		expired := closed > 0 && age >= s.o.FileReservedTime
+		// What is not dispatched or not durable yet stays in any case.
+		if !expired && !atOnce || segs[1] > min(s.dispatch.pos.Load(), s.clog.Flushed()) {
+			return n
+		}
+		if !expired {
+			s.log.Warn("store: the disk is too full, messages are deleted before their time",
+				"file", s.clog.Path(segs[0]), "from", segs[0], "to", segs[1],
+				"age", age.Truncate(time.Second).String(), "fileReservedTime", s.o.FileReservedTime.String())
+		} else {
+			s.log.Info("store: commit log file expired", "file", s.clog.Path(segs[0]))
+		}
+		if n > 0 && !c.pause(s.o.DeleteFilesInterval) {
+			return n
+		}
+		if _, err := s.clog.Remove(); err != nil {
+			s.log.Error("store: delete", "err", err)
+		}
+	}
+	return s.o.DeleteFileBatchMax
+}
+
+// pause waits; false when the store closes.
+func (c *cleaner) pause(d time.Duration) bool {
+	t := c.s.clock.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C():
+		return true
+	case <-c.s.quit:
+		return false
+	}
+}
+
+// follow moves the minimum of every queue to the new start of the log and
+// deletes the consume queue and index files that are not needed any more.
+func (c *cleaner) follow(first int64) error {
+	s := c.s
+	qs := s.queues.Queues()
+	sort.Slice(qs, func(i, j int) bool { return qs[i].Topic < qs[j].Topic })
+	var failed error
+	for len(qs) > 0 {
+		n := min(len(qs), queueStep)
+		ran := s.dispatch.do(func() {
+			for _, q := range qs[:n] {
+				if err := s.queues.CorrectMin(q, first); err != nil {
+					failed = err
+				}
+			}
+		})
+		if !ran {
+			return ErrClosed
+		}
+		qs = qs[n:]
+	}
+	if s.idx != nil && !s.dispatch.do(func() {
+		if err := s.idx.Clean(first); err != nil {
+			failed = err
+		}
+	}) {
+		return ErrClosed
+	}
+	return failed
+}
+
+// CleanNow deletes expired commit log files at once and for the next runs,
+// whatever the hour (DELETE_EXPIRED_COMMITLOG).
+func (s *Store) CleanNow() error {
+	if !s.cleaner.do(func() { s.cleaner.manual = manualRuns; s.cleaner.clean() }) {
+		return ErrClosed
+	}
+	return nil
+}
+
+// CleanExpiredQueues deletes the consume queues all of whose messages are gone
+// from the log (CLEAN_EXPIRED_CONSUMEQUEUE); keep spares topics. A queue that
+// gets a message later begins at 0 again.
+func (s *Store) CleanExpiredQueues(keep func(topic string) bool) error {
+	var failed error
+	first := s.clog.Min()
+	for _, q := range s.queues.Queues() {
+		if keep != nil && keep(q.Topic) {
+			continue
+		}
+		ran := s.dispatch.do(func() {
+			s.appendMu.Lock()
+			gone := q.Max() > 0 && q.Next == q.Max() && q.MaxPhy() <= first
+			if gone {
+				s.queues.DetachQueue(q)
+			}
+			s.appendMu.Unlock()
+			if gone {
+				if err := s.queues.Drop([]*consumequeue.Queue{q}); err != nil {
+					failed = err
+				}
+			}
+		})
+		if !ran {
+			return ErrClosed
+		}
+	}
+	return failed
+}
+
+// DeleteTopic deletes the consume queues of a topic; its records stay in the log
+// until they expire. Offsets of the topic begin at 0 again.
+func (s *Store) DeleteTopic(topic string) error {
+	var err error
+	if !s.dispatch.do(func() { err = s.queues.Drop(s.queues.Detach(topic)) }) {
+		return ErrClosed
+	}
+	if err != nil {
+		return fmt.Errorf("store: delete topic %s: %w", topic, err)
+	}
+	return nil
+}
+
+// keep is the goroutine that samples the counters and answers puts whose flush
+// takes too long.
+func (s *Store) keep() {
+	defer s.wg.Done()
+	every := time.Second
+	if s.o.FlushDiskType == SyncFlush {
+		every = 100 * time.Millisecond
+	}
+	t := s.clock.NewTicker(every)
+	defer t.Stop()
+	lastSample, lastMinute := s.clock.Now(), s.clock.Now()
+	for {
+		select {
+		case <-t.C():
+		case <-s.quit:
+			return
+		}
+		now := s.clock.Now()
+		if s.o.FlushDiskType == SyncFlush {
+			s.committer.expire()
+		}
+		if now.Sub(lastSample) >= time.Second {
+			lastSample = now
+			s.stats.sample(now.UnixMilli())
+			raise(&s.stats.dispatchMax, s.DispatchBehind())
+		}
+		if now.Sub(lastMinute) >= time.Minute {
+			lastMinute = now
+			s.stats.minute()
+		}
+	}
+}

@@ -1,0 +1,385 @@
+package commitlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/vfs"
+)
+
+// BlankSize is the size of a blank record; so much room is kept behind the last
+// record of a segment.
+const BlankSize = 8
+
+// Errors of the log.
+var (
+	// ErrFailed says that an earlier write or sync failed: what the disk holds
+	// is not known, so nothing is written any more until the store is opened
+	// again.
+	ErrFailed = errors.New("commitlog: an earlier write failed, the log is closed for writing")
+	// ErrNoSegment says that the next segment could not be made (disk full). It
+	// is not final: the next append tries again.
+	ErrNoSegment = errors.New("commitlog: no segment to write to")
+	// ErrOutOfRange says that an offset is not in the log.
+	ErrOutOfRange = errors.New("commitlog: offset is not in the log")
+)
+
+// Options of Open.
+type Options struct {
+	FS          vfs.FS
+	Dir         string
+	SegmentSize int64
+	// TailBytes is how much of the newest data stays in memory.
+	TailBytes int
+	// MaxRecord bounds the size that a scan believes.
+	MaxRecord int
+	Logger    *slog.Logger
+}
+
+// Log is the commit log.
+type Log struct {
+	o    Options
+	tail *tail
+
+	// segs is replaced as a whole; oldest first.
+	segs  atomic.Pointer[[]*segment]
+	segMu sync.Mutex // guards the replacement of segs
+
+	max     atomic.Int64 // end of what readers may see
+	flushed atomic.Int64 // end of what is durable
+	failed  atomic.Pointer[error]
+
+	// cur is the segment that is written, nil when the next append must make
+	// one. Used by the appender alone, as are pos and asked.
+	cur   *segment
+	pos   int64 // end of the written part, absolute
+	asked bool  // the preparer is at work
+
+	want chan int64 // base of the segment to prepare
+	have chan prepared
+	quit chan struct{}
+	wg   sync.WaitGroup
+}
+
+type prepared struct {
+	seg *segment
+	err error
+}
+
+// Open lists the segments. Nothing is readable before Scan and Cut have found
+// the end of the log.
+func Open(o Options) (*Log, error) {
+	if err := o.FS.MkdirAll(o.Dir); err != nil {
+		return nil, fmt.Errorf("commitlog: %w", err)
+	}
+	l := &Log{
+		o: o, tail: newTail(o.TailBytes),
+		want: make(chan int64, 1), have: make(chan prepared, 1), quit: make(chan struct{}),
+	}
+	segs, err := l.list()
+	if err != nil {
+		return nil, err
+	}
+	l.segs.Store(&segs)
+	l.wg.Add(1)
+	go l.prepare()
+	return l, nil
+}
+
+func (l *Log) list() ([]*segment, error) {
+	es, err := l.o.FS.ReadDir(l.o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("commitlog: %w", err)
+	}
+	var segs []*segment
+	var sizes []int64
+	for _, e := range es {
+		base, ok := ParseFileName(e.Name)
+		if e.Dir || !ok {
+			l.o.Logger.Warn("commitlog: not a segment, ignored", "dir", l.o.Dir, "file", e.Name)
+			continue
+		}
+		segs = append(segs, newSegment(l.o.FS, l.o.Dir, base, l.o.SegmentSize))
+		sizes = append(sizes, e.Size)
+	}
+	for i, s := range segs {
+		if s.base%s.size != 0 || i > 0 && s.base != segs[i-1].base+s.size {
+			return nil, &CorruptError{File: s.path, Offset: s.base, Reason: fmt.Sprintf(
+				"the segment does not follow the one before it, with files of %d bytes (mappedFileSizeCommitLog)", s.size)}
+		}
+		if sizes[i] == s.size {
+			continue
+		}
+		if i < len(segs)-1 || sizes[i] > s.size {
+			return nil, &CorruptError{File: s.path, Offset: s.base, Reason: fmt.Sprintf(
+				"the file has %d bytes, mappedFileSizeCommitLog is %d", sizes[i], s.size)}
+		}
+		// The last one may be short: the power failed while it was made.
+		if err := l.complete(s); err != nil {
+			return nil, err
+		}
+	}
+	return segs, nil
+}
+
+func (l *Log) complete(s *segment) error {
+	f, err := s.open()
+	if err == nil {
+		err = f.Allocate(s.size)
+	}
+	if err != nil {
+		return fmt.Errorf("commitlog: complete %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// CorruptError tells where the log is damaged.
+type CorruptError struct {
+	File   string
+	Offset int64 // in the log
+	Reason string
+}
+
+// Error implements error.
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("commitlog: %s at offset %d: %s", e.File, e.Offset, e.Reason)
+}
+
+// Min is the offset of the first segment.
+func (l *Log) Min() int64 {
+	if segs := *l.segs.Load(); len(segs) > 0 {
+		return segs[0].base
+	}
+	return l.max.Load()
+}
+
+// Max is the end of the log.
+func (l *Log) Max() int64 { return l.max.Load() }
+
+// Flushed is the end of the durable part.
+func (l *Log) Flushed() int64 { return l.flushed.Load() }
+
+// SegmentSize is the size of every segment.
+func (l *Log) SegmentSize() int64 { return l.o.SegmentSize }
+
+// Failed is the error that closed the log for writing, or nil.
+func (l *Log) Failed() error {
+	if p := l.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// fail closes the log for writing.
+func (l *Log) fail(err error) error {
+	err = fmt.Errorf("%w: %w", ErrFailed, err)
+	if l.failed.CompareAndSwap(nil, &err) {
+		l.o.Logger.Error("commitlog: write failed, no more messages are accepted", "err", err)
+	}
+	return l.Failed()
+}
+
+// SegmentOf is the first offset of the segment that offset lies in.
+func (l *Log) SegmentOf(offset int64) int64 { return offset - offset%l.o.SegmentSize }
+
+// End is where the next record goes, before any roll. REQUIRES: the appender.
+func (l *Log) End() int64 { return l.pos }
+
+// Fits says whether n bytes of records fit into the current segment. REQUIRES:
+// the appender.
+func (l *Log) Fits(n int) bool {
+	return l.cur != nil && int64(n)+BlankSize <= l.cur.base+l.cur.size-l.pos
+}
+
+// Append writes records at End with one pwrite and makes them readable. A failed
+// write is final. REQUIRES: the appender, Fits(len(data)).
+func (l *Log) Append(data []byte) error {
+	if err := l.Failed(); err != nil {
+		return err
+	}
+	if err := l.write(data); err != nil {
+		return err
+	}
+	l.tail.add(data, l.pos)
+	l.pos += int64(len(data))
+	l.max.Store(l.pos)
+	if !l.asked && l.pos-l.cur.base > l.cur.size/2 {
+		l.ask(l.cur.base + l.cur.size)
+	}
+	return nil
+}
+
+func (l *Log) write(data []byte) error {
+	f, err := l.cur.open()
+	if err == nil {
+		_, err = f.WriteAt(data, l.pos-l.cur.base)
+	}
+	if err != nil {
+		return l.fail(fmt.Errorf("write %d bytes at %d: %w", len(data), l.pos, err))
+	}
+	return nil
+}
+
+// Roll closes the current segment with a blank record and goes on in the next
+// one. REQUIRES: the appender.
+func (l *Log) Roll() error {
+	if err := l.Failed(); err != nil {
+		return err
+	}
+	base := l.pos
+	if l.cur != nil {
+		base = l.cur.base + l.cur.size
+	}
+	if !l.asked {
+		l.ask(base)
+	}
+	p := <-l.have
+	l.asked = false
+	if p.err != nil {
+		return fmt.Errorf("%w: %w", ErrNoSegment, p.err)
+	}
+	if l.cur != nil {
+		var blank [BlankSize]byte
+		binary.BigEndian.PutUint32(blank[:], uint32(base-l.pos))
+		binary.BigEndian.PutUint32(blank[4:], message.MagicBlank)
+		if err := l.write(blank[:]); err != nil {
+			return err
+		}
+	}
+	l.segMu.Lock()
+	segs := append(slices.Clone(*l.segs.Load()), p.seg)
+	l.segs.Store(&segs)
+	l.segMu.Unlock()
+	l.cur, l.pos = p.seg, base
+	l.max.Store(base)
+	return nil
+}
+
+func (l *Log) ask(base int64) {
+	l.asked = true
+	l.want <- base
+}
+
+// prepare is the goroutine that makes segments ahead of time.
+func (l *Log) prepare() {
+	defer l.wg.Done()
+	for {
+		select {
+		case base := <-l.want:
+			s := newSegment(l.o.FS, l.o.Dir, base, l.o.SegmentSize)
+			err := s.create()
+			if err != nil {
+				l.o.Logger.Error("commitlog: no next segment", "err", err)
+			}
+			l.have <- prepared{s, err}
+		case <-l.quit:
+			return
+		}
+	}
+}
+
+// Flush makes everything appended so far durable and gives the new durable end.
+// A failed sync is final. One caller at a time.
+func (l *Log) Flush() (int64, error) {
+	if err := l.Failed(); err != nil {
+		return l.flushed.Load(), err
+	}
+	from, to := l.flushed.Load(), l.max.Load()
+	if from >= to {
+		return from, nil
+	}
+	for _, s := range *l.segs.Load() {
+		if s.base+s.size <= from || s.base >= to {
+			continue
+		}
+		if !s.acquire() {
+			continue // deleted by retention: nobody can ask for it again
+		}
+		f, err := s.open()
+		if err == nil {
+			err = f.Sync()
+		}
+		s.release()
+		if err != nil {
+			return from, l.fail(fmt.Errorf("sync %s: %w", s.path, err))
+		}
+	}
+	l.flushed.Store(to)
+	return to, nil
+}
+
+// Close waits for the preparer and closes the files. It flushes nothing.
+func (l *Log) Close() {
+	close(l.quit)
+	l.wg.Wait()
+	l.segMu.Lock()
+	segs := *l.segs.Load()
+	l.segs.Store(&[]*segment{})
+	l.segMu.Unlock()
+	for _, s := range segs {
+		s.release()
+	}
+	select {
+	case p := <-l.have:
+		if p.err == nil {
+			p.seg.release() // an empty file of zeros, the next start sees to it
+		}
+	default:
+	}
+	l.tail.drop()
+}
+
+// Remove deletes the oldest segment and gives its end. It never deletes the
+// last one. One caller at a time.
+func (l *Log) Remove() (int64, error) {
+	l.segMu.Lock()
+	segs := *l.segs.Load()
+	if len(segs) < 2 {
+		l.segMu.Unlock()
+		return l.Min(), nil
+	}
+	rest := slices.Clone(segs[1:])
+	l.segs.Store(&rest)
+	l.segMu.Unlock()
+	err := l.o.FS.Remove(segs[0].path)
+	segs[0].release()
+	if err != nil {
+		return rest[0].base, fmt.Errorf("commitlog: delete segment: %w", err)
+	}
+	return rest[0].base, nil
+}
+
+// Segments gives the first offset of each segment, oldest first.
+func (l *Log) Segments() []int64 {
+	segs := *l.segs.Load()
+	out := make([]int64, len(segs))
+	for i, s := range segs {
+		out[i] = s.base
+	}
+	return out
+}
+
+// find gives the segment of an offset with a reference taken, or nil.
+func (l *Log) find(off int64) *segment {
+	segs := *l.segs.Load()
+	if len(segs) == 0 || off < segs[0].base {
+		return nil
+	}
+	i := (off - segs[0].base) / l.o.SegmentSize
+	if i >= int64(len(segs)) || !segs[i].acquire() {
+		return nil
+	}
+	return segs[i]
+}
+
+// Path is the file that offset lies in.
+func (l *Log) Path(offset int64) string {
+	return filepath.Join(l.o.Dir, FileName(l.SegmentOf(offset)))
+}

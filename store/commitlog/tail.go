@@ -1,0 +1,119 @@
+package commitlog
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// chunkSize is the unit in which the tail of the log is kept in memory.
+const chunkSize = 1 << 20
+
+// chunk is a piece of the log. Its bytes up to used never change until the last
+// reference is gone.
+type chunk struct {
+	pool *sync.Pool
+	refs atomic.Int32
+	base int64
+	used int // guarded by tail.mu
+	buf  []byte
+}
+
+func (c *chunk) release() {
+	if c.refs.Add(-1) == 0 {
+		c.pool.Put(c)
+	}
+}
+
+// tail keeps the newest bytes of the log in memory, so that consumers that keep
+// up and the dispatcher read without a system call.
+type tail struct {
+	pool sync.Pool
+
+	// mu guards chunks and used of each.
+	mu     sync.Mutex
+	chunks []*chunk // oldest first
+	keep   int
+}
+
+func newTail(bytes int) *tail {
+	t := &tail{keep: max(bytes/chunkSize, 2)}
+	t.pool.New = func() any { return &chunk{pool: &t.pool, buf: make([]byte, chunkSize)} }
+	return t
+}
+
+// add takes over a copy of data, which was written at off. One caller at a time.
+func (t *tail) add(data []byte, off int64) {
+	for len(data) > 0 {
+		c := t.last()
+		if c == nil || c.base+int64(c.used) != off || len(c.buf)-c.used < len(data) {
+			c = t.push(off)
+		}
+		n := copy(c.buf[c.used:], data)
+		t.mu.Lock()
+		c.used += n
+		t.mu.Unlock()
+		data = data[n:]
+		off += int64(n)
+	}
+}
+
+// last is the chunk that grows.
+func (t *tail) last() *chunk {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.chunks) == 0 {
+		return nil
+	}
+	return t.chunks[len(t.chunks)-1]
+}
+
+func (t *tail) push(off int64) *chunk {
+	c := t.pool.Get().(*chunk)
+	c.refs.Store(1)
+	c.base = off
+	t.mu.Lock()
+	c.used = 0
+	var old *chunk
+	if len(t.chunks) >= t.keep {
+		old = t.chunks[0]
+		copy(t.chunks, t.chunks[1:])
+		t.chunks = t.chunks[:len(t.chunks)-1]
+	}
+	t.chunks = append(t.chunks, c)
+	t.mu.Unlock()
+	if old != nil {
+		old.release()
+	}
+	return c
+}
+
+// view gives the bytes from off to the end of its chunk, at least n; nil when
+// they are not in memory. The caller releases the chunk.
+func (t *tail) view(off int64, n int) ([]byte, *chunk) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := len(t.chunks) - 1; i >= 0; i-- {
+		c := t.chunks[i]
+		if off < c.base {
+			continue
+		}
+		in := off - c.base
+		if in+int64(n) > int64(c.used) {
+			return nil, nil
+		}
+		c.refs.Add(1)
+		return c.buf[in:c.used:c.used], c
+	}
+	return nil, nil
+}
+
+// drop forgets everything.
+func (t *tail) drop() {
+	t.mu.Lock()
+	cs := t.chunks
+	t.chunks = nil
+	t.mu.Unlock()
+	for _, c := range cs {
+		c.release()
+	}
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// pageSize is the unit of flushCommitLogLeastPages.
+const pageSize = 4096
+
+// committer owns the goroutine that makes the log durable. With SyncFlush it
+// completes all Puts that wait with one fdatasync; nobody is parked for them.
+type committer struct {
+	s    *Store
+	wake chan struct{}
+	quit chan struct{}
+	done chan struct{}
+	last time.Time // of the last flush in asynchronous mode; the goroutine's
+
+	// mu guards waiting, the Puts that are not durable yet.
+	mu      sync.Mutex
+	waiting []*Put
+	// ready is scratch of the goroutine.
+	ready []*Put
+}
+
+func newCommitter(s *Store) *committer {
+	return &committer{s: s, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+}
+
+// add takes over the Puts of a batch that are Pending.
+func (c *committer) add(ps []*Put) {
+	c.mu.Lock()
+	for _, p := range ps {
+		if p.Pending {
+			c.waiting = append(c.waiting, p)
+		}
+	}
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *committer) run() {
+	defer close(c.done)
+	t := c.s.clock.NewTicker(c.s.o.FlushIntervalCommitLog)
+	defer t.Stop()
+	c.last = c.s.clock.Now()
+	for {
+		select {
+		case <-c.wake:
+			c.flush()
+		case <-t.C():
+			if c.s.o.FlushDiskType == SyncFlush || c.due() {
+				c.flush()
+			}
+		case <-c.quit:
+			c.flush()
+			return
+		}
+	}
+}
+
+// due says whether an asynchronous flush is worth it.
+func (c *committer) due() bool {
+	behind := c.s.clog.Max() - c.s.clog.Flushed()
+	return behind >= int64(c.s.o.FlushLeastPages)*pageSize ||
+		behind > 0 && c.s.clock.Now().Sub(c.last) >= c.s.o.FlushThoroughInterval
+}
+
+// flush makes the log durable and completes what waits for it.
+func (c *committer) flush() {
+	at := c.s.appendedTime.Load()
+	flushed, err := c.s.clog.Flush()
+	c.last = c.s.clock.Now()
+	if err == nil {
+		c.s.flushedTime.Store(at)
+	}
+	if c.s.o.FlushDiskType == SyncFlush {
+		select { // the dispatcher waits for the flushed position
+		case c.s.wake <- struct{}{}:
+		default:
+		}
+	}
+	c.complete(func(p *Put) bool {
+		if err != nil && p.end > flushed {
+			// Whether it is on the disk is not known: it must not be acknowledged.
+			p.Result.Status, p.Result.Err = ServiceNotAvailable, err
+			return true
+		}
+		return p.end <= flushed
+	})
+}
+
+// complete takes the Puts that final agrees to off the list and calls Done.
+// Called by the goroutine alone.
+func (c *committer) complete(final func(*Put) bool) {
+	c.mu.Lock()
+	c.ready = c.takeLocked(c.ready[:0], final)
+	c.mu.Unlock()
+	c.finish(c.ready)
+	clear(c.ready)
+}
+
+// takeLocked moves Puts from waiting to out. REQUIRES: c.mu.
+func (c *committer) takeLocked(out []*Put, final func(*Put) bool) []*Put {
+	kept := c.waiting[:0]
+	for _, p := range c.waiting {
+		if final(p) {
+			out = append(out, p)
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	clear(c.waiting[len(kept):])
+	c.waiting = kept
+	return out
+}
+
+func (c *committer) finish(ps []*Put) {
+	now := c.s.clock.NowMillis()
+	for _, p := range ps {
+		c.s.stats.put(p, now)
+		if p.Done != nil {
+			p.Done(p)
+		}
+	}
+}
+
+// expire answers the Puts that have waited longer than syncFlushTimeout: they
+// are stored, but a flush has not confirmed it. Called by the keeper.
+func (c *committer) expire() {
+	limit := c.s.o.SyncFlushTimeout.Milliseconds()
+	before := c.s.clock.NowMillis() - limit
+	c.mu.Lock()
+	late := c.takeLocked(nil, func(p *Put) bool {
+		if p.begin > before {
+			return false
+		}
+		p.Result.Status = FlushDiskTimeout
+		p.Result.Err = fmt.Errorf("store: not flushed within %d ms", limit)
+		return true
+	})
+	c.mu.Unlock()
+	c.finish(late)
+}

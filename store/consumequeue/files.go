@@ -1,0 +1,148 @@
+package consumequeue
+
+import (
+	"container/list"
+	"errors"
+	"io/fs"
+	"sync"
+
+	"github.com/merlinmq/merlin/store/vfs"
+)
+
+type fileKey struct {
+	q    *Queue
+	base int64
+}
+
+// handle is an open file with the number of its users.
+type handle struct {
+	key  fileKey
+	file vfs.File
+	refs int  // guarded by files.mu
+	dead bool // to be closed by the last user; guarded by files.mu
+}
+
+// files keeps the most recently used files open.
+type files struct {
+	fs  vfs.FS
+	cap int
+
+	mu   sync.Mutex
+	open map[fileKey]*list.Element // of *handle
+	used *list.List                // most recently used first
+}
+
+func newFiles(fs vfs.FS, cap int) *files {
+	return &files{fs: fs, cap: cap, open: map[fileKey]*list.Element{}, used: list.New()}
+}
+
+// get gives the file that starts at base, which the caller gives back with put.
+// With create, a missing one is made.
+func (s *files) get(q *Queue, base int64, create bool) (*handle, error) {
+	key := fileKey{q, base}
+	if h := s.hit(key); h != nil {
+		return h, nil
+	}
+	f, err := s.fs.Open(q.path(base), vfs.ReadWrite)
+	if err != nil && create && errors.Is(err, fs.ErrNotExist) {
+		f, err = q.create(base)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	if e := s.open[key]; e != nil { // somebody else was faster
+		h := e.Value.(*handle)
+		h.refs++
+		s.mu.Unlock()
+		_ = f.Close() // nothing was written through it
+		return h, nil
+	}
+	h := &handle{key: key, file: f, refs: 1}
+	s.open[key] = s.used.PushFront(h)
+	idle := s.surplusLocked()
+	s.mu.Unlock()
+	closeAll(idle)
+	return h, nil
+}
+
+func (s *files) hit(key fileKey) *handle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.open[key]
+	if e == nil {
+		return nil
+	}
+	s.used.MoveToFront(e)
+	h := e.Value.(*handle)
+	h.refs++
+	return h
+}
+
+// surplusLocked takes idle files off the end. REQUIRES: s.mu.
+func (s *files) surplusLocked() []vfs.File {
+	var out []vfs.File
+	for e := s.used.Back(); e != nil && len(s.open) > s.cap; {
+		prev := e.Prev()
+		if h := e.Value.(*handle); h.refs == 0 {
+			s.used.Remove(e)
+			delete(s.open, h.key)
+			out = append(out, h.file)
+		}
+		e = prev
+	}
+	return out
+}
+
+// closeAll ignores errors: what these files hold is made durable by the sync of
+// the whole file system, and can be built again.
+func closeAll(fs []vfs.File) {
+	for _, f := range fs {
+		_ = f.Close()
+	}
+}
+
+func (s *files) put(h *handle) {
+	s.mu.Lock()
+	h.refs--
+	last := h.dead && h.refs == 0
+	s.mu.Unlock()
+	if last {
+		closeAll([]vfs.File{h.file})
+	}
+}
+
+// forget closes one file, at once or when its last user is done.
+func (s *files) forget(q *Queue, base int64) {
+	s.mu.Lock()
+	e := s.open[fileKey{q, base}]
+	if e == nil {
+		s.mu.Unlock()
+		return
+	}
+	h := e.Value.(*handle)
+	s.used.Remove(e)
+	delete(s.open, h.key)
+	h.dead = true
+	idle := h.refs == 0
+	s.mu.Unlock()
+	if idle {
+		closeAll([]vfs.File{h.file})
+	}
+}
+
+func (s *files) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+func (s *files) closeIdle() {
+	s.mu.Lock()
+	keep := s.cap
+	s.cap = 0
+	idle := s.surplusLocked()
+	s.cap = keep
+	s.mu.Unlock()
+	closeAll(idle)
+}

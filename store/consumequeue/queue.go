@@ -1,0 +1,372 @@
+package consumequeue
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/merlinmq/merlin/store/vfs"
+)
+
+// EntrySize is the size of one entry in bytes.
+const EntrySize = 20
+
+const (
+	tailEntries = 64
+	// fillerSize marks an entry that stands for no message.
+	fillerSize = math.MaxInt32
+)
+
+// Entry is one entry of a queue.
+type Entry struct {
+	PhyOffset   int64
+	Size        int32
+	TagsCode    int64
+	QueueOffset int64
+}
+
+// Filler says that the entry stands for no message.
+func (e Entry) Filler() bool { return e.Size == fillerSize && e.PhyOffset == 0 }
+
+// Parse reads the entry at the start of b.
+func Parse(b []byte) Entry {
+	return Entry{
+		PhyOffset: int64(binary.BigEndian.Uint64(b)),
+		Size:      int32(binary.BigEndian.Uint32(b[8:])),
+		TagsCode:  int64(binary.BigEndian.Uint64(b[12:])),
+	}
+}
+
+// Append appends the bytes of e to dst.
+func (e Entry) Append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(e.PhyOffset))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(e.Size))
+	return binary.BigEndian.AppendUint64(dst, uint64(e.TagsCode))
+}
+
+// Queue is one consume queue.
+type Queue struct {
+	Topic string
+	ID    int32
+	// Next is the queue offset of the next message that is appended to the log.
+	// It belongs to the store, which guards it with its append lock.
+	Next int64
+
+	set *Set
+	dir string
+
+	min     atomic.Int64 // first offset whose message is in the log
+	max     atomic.Int64 // one after the last entry
+	gone    atomic.Bool  // the topic was deleted
+	maxPhy  int64        // end in the log of the last entry's record; dispatcher
+	isDirty bool         // on the set's list of tails to write; dispatcher
+
+	mu sync.Mutex
+	// tail holds the entries from tailAt on, which are not in the file yet. They
+	// do not change until they are removed.
+	tail   []byte
+	tailAt int64
+	// The files that exist start at firstFile, firstFile+size … below endFile.
+	firstFile, endFile int64
+}
+
+// Min is the first offset that can be read.
+func (q *Queue) Min() int64 { return q.min.Load() }
+
+// Max is the offset that the next entry gets.
+func (q *Queue) Max() int64 { return q.max.Load() }
+
+// MaxPhy is where the record of the last entry ends in the log, 0 without one.
+// REQUIRES: the dispatcher.
+func (q *Queue) MaxPhy() int64 { return q.maxPhy }
+
+// perFile is the number of entries of one file.
+func (s *Set) perFile() int64 { return s.o.FileSize / EntrySize }
+
+// NextFile is the first offset of the file after the one that offset lies in.
+func (q *Queue) NextFile(offset int64) int64 {
+	n := q.set.perFile()
+	return offset - offset%n + n
+}
+
+// Files gives the first offset of each file that the queue has or, as far as
+// entries wait in memory, will have.
+func (q *Queue) Files() []int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	size := q.set.o.FileSize
+	end := max(q.endFile, q.max.Load()*EntrySize)
+	var out []int64
+	for base := q.firstFile; base < end; base += size {
+		out = append(out, base/EntrySize)
+	}
+	return out
+}
+
+func (q *Queue) path(base int64) string {
+	return filepath.Join(q.dir, fmt.Sprintf("%020d", base))
+}
+
+func (q *Queue) baseOf(offset int64) int64 {
+	b := offset * EntrySize
+	return b - b%q.set.o.FileSize
+}
+
+// create makes a file in its full size, as a hole.
+func (q *Queue) create(base int64) (vfs.File, error) {
+	if err := q.set.o.FS.MkdirAll(q.dir); err != nil {
+		return nil, err
+	}
+	f, err := q.set.o.FS.Open(q.path(base), vfs.Create)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(q.set.o.FileSize); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Read fills dst with whole entries from offset on, up to Max, and gives their
+// number. An offset below the first file or beyond Max gives 0.
+func (q *Queue) Read(dst []byte, offset int64) (int, error) {
+	want := int64(len(dst) / EntrySize)
+	want = min(want, q.Max()-offset)
+	done := int64(0)
+	for done < want {
+		n, err := q.readSome(dst[done*EntrySize:want*EntrySize], offset+done)
+		if err != nil || n == 0 {
+			return int(done), err
+		}
+		done += n
+	}
+	return int(max(done, 0)), nil
+}
+
+// readSome reads from the tail, or else from one file.
+func (q *Queue) readSome(dst []byte, offset int64) (int64, error) {
+	q.mu.Lock()
+	if offset >= q.tailAt {
+		n := 0
+		if in := (offset - q.tailAt) * EntrySize; in < int64(len(q.tail)) {
+			n = copy(dst, q.tail[in:])
+		}
+		q.mu.Unlock()
+		return int64(n) / EntrySize, nil
+	}
+	base := q.baseOf(offset)
+	ok := base >= q.firstFile && base < q.endFile
+	n := min(int64(len(dst)), (q.tailAt-offset)*EntrySize, base+q.set.o.FileSize-offset*EntrySize)
+	q.mu.Unlock()
+	if !ok {
+		return 0, nil
+	}
+	h, err := q.set.files.get(q, base, false)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, nil // deleted meanwhile
+		}
+		return 0, fmt.Errorf("consumequeue: %w", err)
+	}
+	defer q.set.files.put(h)
+	got, err := h.file.ReadAt(dst[:n], offset*EntrySize-base)
+	if err != nil && err != io.EOF {
+		return 0, fmt.Errorf("consumequeue: read %s: %w", q.path(base), err)
+	}
+	return int64(got) / EntrySize, nil
+}
+
+// Get reads one entry; ok is false when there is none.
+func (q *Queue) Get(offset int64) (e Entry, ok bool, err error) {
+	var b [EntrySize]byte
+	if offset < 0 {
+		return e, false, nil
+	}
+	n, err := q.Read(b[:], offset)
+	if n == 0 || err != nil {
+		return e, false, err
+	}
+	e = Parse(b[:])
+	e.QueueOffset = offset
+	return e, true, nil
+}
+
+// Put adds the entry of a message and says whether it is new. An entry whose
+// record lies before the end of the last one is there already. When the offset
+// does not follow, the log is right: a smaller one means that the queue was
+// deleted and began again, a larger one that it began above 0 or that entries
+// are lost. After an error nothing has changed and Put may be called again.
+func (q *Queue) Put(e Entry) (bool, error) {
+	if e.PhyOffset+int64(e.Size) <= q.maxPhy {
+		return false, nil
+	}
+	if m := q.Max(); e.QueueOffset != m {
+		if err := q.jump(e, m); err != nil {
+			return false, err
+		}
+	}
+	q.mu.Lock()
+	if q.tail == nil {
+		q.tail = make([]byte, 0, 8*EntrySize) // grows to the full tail in busy queues only
+	}
+	q.tail = e.Append(q.tail)
+	q.mu.Unlock()
+	q.maxPhy = e.PhyOffset + int64(e.Size)
+	q.max.Store(e.QueueOffset + 1)
+	if !q.isDirty {
+		q.isDirty = true
+		q.set.dirty = append(q.set.dirty, q)
+	}
+	return true, nil
+}
+
+// TailFull says that it is time for WriteTail. REQUIRES: the dispatcher.
+func (q *Queue) TailFull() bool { return len(q.tail) >= tailEntries*EntrySize }
+
+func (q *Queue) jump(e Entry, at int64) error {
+	log := q.set.o.Logger
+	switch {
+	case e.QueueOffset < at:
+		log.Warn("consumequeue: the queue starts again", "topic", q.Topic, "queue", q.ID,
+			"from", e.QueueOffset, "end", at)
+		if err := q.removeFiles(); err != nil {
+			return err
+		}
+	case at > 0:
+		log.Error("consumequeue: entries are missing", "topic", q.Topic, "queue", q.ID,
+			"from", at, "to", e.QueueOffset)
+		if e.QueueOffset-at <= q.set.perFile() {
+			return q.fillGap(at, e.QueueOffset)
+		}
+		if err := q.removeFiles(); err != nil {
+			return err
+		}
+	}
+	return q.startAt(e.QueueOffset)
+}
+
+// fillGap writes filler entries into a queue that has entries before them.
+func (q *Queue) fillGap(from, to int64) error {
+	if err := q.WriteTail(); err != nil {
+		return err
+	}
+	if err := q.writeFillers(from, to); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.tailAt = to
+	q.mu.Unlock()
+	q.max.Store(to)
+	return nil
+}
+
+// startAt begins an empty queue at offset.
+func (q *Queue) startAt(offset int64) error {
+	base := q.baseOf(offset)
+	q.mu.Lock()
+	q.firstFile, q.endFile, q.tailAt = base, base, offset
+	q.tail = q.tail[:0]
+	q.mu.Unlock()
+	if err := q.writeFillers(base/EntrySize, offset); err != nil {
+		return err
+	}
+	q.min.Store(offset)
+	q.max.Store(offset)
+	return nil
+}
+
+func (q *Queue) writeFillers(from, to int64) error {
+	if from == to {
+		return nil
+	}
+	const atOnce = 4096
+	b := make([]byte, 0, min(to-from, atOnce)*EntrySize)
+	for from < to {
+		b = b[:0]
+		for i := from; i < to && i-from < atOnce; i++ {
+			b = Entry{Size: fillerSize}.Append(b)
+		}
+		if err := q.write(b, from); err != nil {
+			return err
+		}
+		from += int64(len(b) / EntrySize)
+	}
+	return nil
+}
+
+// WriteTail writes the entries that wait in memory. After an error they still
+// wait. REQUIRES: the dispatcher.
+func (q *Queue) WriteTail() error {
+	q.mu.Lock()
+	b, at := q.tail, q.tailAt
+	q.mu.Unlock()
+	if len(b) == 0 {
+		return nil
+	}
+	if !q.gone.Load() {
+		if err := q.write(b, at); err != nil {
+			return err
+		}
+	}
+	q.mu.Lock()
+	q.tail = q.tail[:0]
+	q.tailAt = at + int64(len(b)/EntrySize)
+	q.mu.Unlock()
+	return nil
+}
+
+// write puts entries into the files from offset on.
+func (q *Queue) write(b []byte, offset int64) error {
+	for len(b) > 0 {
+		base := q.baseOf(offset)
+		in := offset*EntrySize - base
+		n := min(int64(len(b)), q.set.o.FileSize-in)
+		h, err := q.set.files.get(q, base, true)
+		if err == nil {
+			_, err = h.file.WriteAt(b[:n], in)
+			q.set.files.put(h)
+		}
+		if err != nil {
+			return fmt.Errorf("consumequeue: write %s: %w", q.path(base), err)
+		}
+		q.mu.Lock()
+		q.endFile = max(q.endFile, base+q.set.o.FileSize)
+		q.mu.Unlock()
+		b = b[n:]
+		offset += n / EntrySize
+	}
+	return nil
+}
+
+// removeFiles deletes what the queue has on disk and in memory.
+func (q *Queue) removeFiles() error {
+	q.mu.Lock()
+	first, end := q.firstFile, q.endFile
+	q.firstFile, q.endFile, q.tailAt = 0, 0, 0
+	q.tail = q.tail[:0]
+	q.mu.Unlock()
+	q.min.Store(0)
+	q.max.Store(0)
+	q.maxPhy = 0
+	for base := first; base < end; base += q.set.o.FileSize {
+		if err := q.removeFile(base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Queue) removeFile(base int64) error {
+	q.set.files.forget(q, base)
+	if err := q.set.o.FS.Remove(q.path(base)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("consumequeue: delete: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/commitlog"
+	"github.com/merlinmq/merlin/store/consumequeue"
+)
+
+const (
+	scheduleTopic = "SCHEDULE_TOPIC_XXXX"
+	// dispatchStep is how many records are dispatched between two looks at
+	// commands and timers.
+	dispatchStep = 512
+	// tailStep is how many consume queues are written between two steps.
+	tailStep    = 64
+	windowBytes = 256 << 10
+	retryPause  = time.Second
+)
+
+// dispatcher owns the goroutine that reads the log behind the appenders and
+// builds consume queues and index. Everything that changes these runs in it, as
+// a command.
+type dispatcher struct {
+	s    *Store
+	cmds chan func()
+	quit chan struct{}
+	done chan struct{}
+
+	pos  atomic.Int64 // everything before is dispatched
+	time atomic.Int64 // store time of the last record dispatched
+
+	win   window
+	tails int // consume queues still to be written in this round
+}
+
+func newDispatcher(s *Store) *dispatcher {
+	return &dispatcher{s: s, win: window{log: s.clog},
+		cmds: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
+}
+
+// do runs fn in the dispatcher and waits for it; false when the store is closed.
+func (d *dispatcher) do(fn func()) bool {
+	ran := make(chan struct{})
+	select {
+	case d.cmds <- func() { defer close(ran); fn() }:
+		<-ran
+		return true
+	case <-d.done:
+		return false
+	}
+}
+
+// limit is how far the log may be dispatched: with SyncFlush consumers see only
+// what is durable.
+func (d *dispatcher) limit() int64 {
+	if d.s.o.FlushDiskType == SyncFlush {
+		return d.s.clog.Flushed()
+	}
+	return d.s.clog.Max()
+}
+
+func (d *dispatcher) run() {
+	defer close(d.done)
+	defer d.win.drop()
+	t := d.s.clock.NewTicker(d.s.o.FlushIntervalQueues)
+	defer t.Stop()
+	for {
+		more := d.step()
+		if d.tails > 0 {
+			n := min(d.tails, tailStep)
+			d.tails -= n
+			d.retry(func() error { return d.s.queues.WriteTails(n) })
+			more = more || d.tails > 0
+		}
+		if more {
+			select {
+			case fn := <-d.cmds:
+				fn()
+			case <-t.C():
+				d.tails = d.s.queues.Waiting()
+			case <-d.quit:
+				return
+			default:
+			}
+			continue
+		}
+		select {
+		case <-d.s.wake:
+		case fn := <-d.cmds:
+			fn()
+		case <-t.C():
+			d.tails = d.s.queues.Waiting()
+		case <-d.quit:
+			return
+		}
+	}
+}
+
+// step dispatches some records and says whether there may be more.
+func (d *dispatcher) step() bool {
+	pos, limit := d.pos.Load(), d.limit()
+	for n := 0; pos < limit && n < dispatchStep; n++ {
+		next, err := d.one(pos, limit)
+		if err != nil {
+			if !d.retry(func() error { next, err = d.one(pos, limit); return err }) {
+				return false
+			}
+		}
+		pos = next
+		d.pos.Store(pos)
+	}
+	if pos >= limit {
+		d.win.drop() // an idle dispatcher holds no memory of the tail
+	}
+	return pos < limit
+}
+
+// one dispatches the record at pos and gives the place of the next.
+func (d *dispatcher) one(pos, limit int64) (int64, error) {
+	head, err := d.win.bytes(pos, commitlog.BlankSize, limit)
+	if err != nil {
+		return pos, err
+	}
+	if binary.BigEndian.Uint32(head[4:]) == message.MagicBlank {
+		return d.s.clog.SegmentOf(pos) + d.s.clog.SegmentSize(), nil
+	}
+	n := totalSize(head)
+	if n < commitlog.MinRecord || int64(n) > limit-pos {
+		return pos, &commitlog.CorruptError{File: d.s.clog.Path(pos), Offset: pos, Reason: fmt.Sprintf("record of %d bytes", n)}
+	}
+	rec, err := d.win.bytes(pos, n, limit)
+	if err != nil {
+		return pos, err
+	}
+	var m message.Message
+	if _, err := message.Decode(rec, &m, false); err != nil {
+		return pos, &commitlog.CorruptError{File: d.s.clog.Path(pos), Offset: pos, Reason: err.Error()}
+	}
+	return pos + int64(n), d.record(&m, true)
+}
+
+// record puts one message into its queue and the index and tells about it.
+func (d *dispatcher) record(m *message.Message, live bool) error {
+	var tags, uniq, keys, delay []byte
+	eachProperty(m.Properties, func(name, value []byte) {
+		switch string(name) {
+		case message.PropertyTags:
+			tags = value
+		case message.PropertyUniqKey:
+			uniq = value
+		case message.PropertyKeys:
+			keys = value
+		case message.PropertyDelayLevel:
+			delay = value
+		}
+	})
+	kind := message.TransactionType(m.SysFlag)
+	if kind == 0 || kind == message.SysFlagCommit {
+		if err := d.enqueue(m, d.s.tagsCode(m, tags, delay), live); err != nil {
+			return err
+		}
+	}
+	if d.s.idx != nil && kind != message.SysFlagRollback {
+		if err := d.index(m, uniq, keys, live); err != nil {
+			return err
+		}
+	}
+	d.time.Store(m.StoreTimestamp)
+	return nil
+}
+
+func (d *dispatcher) enqueue(m *message.Message, tagsCode int64, live bool) error {
+	if !consumequeue.ValidTopic(m.Topic) || m.QueueID < 0 {
+		d.s.log.Error("store: record of an impossible queue is not dispatched",
+			"topic", m.Topic, "queue", m.QueueID, "offset", m.PhyOffset)
+		return nil
+	}
+	q := d.s.queues.FindOrCreate(m.Topic, m.QueueID)
+	added, err := q.Put(consumequeue.Entry{
+		PhyOffset: m.PhyOffset, Size: m.StoreSize, TagsCode: tagsCode, QueueOffset: m.QueueOffset,
+	})
+	if err != nil {
+		return err
+	}
+	if q.TailFull() {
+		if live {
+			d.retry(q.WriteTail)
+		} else if err := q.WriteTail(); err != nil {
+			return err
+		}
+	}
+	if added && live && d.s.o.Arrived != nil {
+		d.s.o.Arrived(Arrival{
+			Topic: q.Topic, QueueID: q.ID, QueueOffset: m.QueueOffset, TagsCode: tagsCode,
+			StoreTimestamp: m.StoreTimestamp, Properties: m.Properties,
+		})
+	}
+	return nil
+}
+
+// index adds the keys of a message. After an error it may be called again: the
+// keys that are there are added a second time then, which readers do not mind.
+func (d *dispatcher) index(m *message.Message, uniq, keys []byte, live bool) error {
+	if len(uniq) > 0 {
+		if err := d.s.idx.Put(m.Topic, text(uniq), m.PhyOffset, m.StoreTimestamp); err != nil {
+			return err
+		}
+	}
+	for len(keys) > 0 {
+		key := keys
+		if i := bytes.IndexByte(keys, ' '); i >= 0 {
+			key, keys = keys[:i], keys[i+1:]
+		} else {
+			keys = nil
+		}
+		if len(key) > 0 {
+			if err := d.s.idx.Put(m.Topic, text(key), m.PhyOffset, m.StoreTimestamp); err != nil {
+				return err
+			}
+		}
+	}
+	if !d.s.idx.Full() {
+		return nil
+	}
+	if live {
+		d.retry(d.s.idx.Write)
+		return nil
+	}
+	return d.s.idx.Write()
+}
+
+// retry repeats a disk operation until it works or the store closes: consume
+// queues and index can be written later, and puts are refused meanwhile.
+func (d *dispatcher) retry(fn func() error) bool {
+	err := fn()
+	if err == nil {
+		return true
+	}
+	d.s.log.Error("store: consume queues or index cannot be written, puts are refused", "err", err)
+	d.s.dispatchErr.Store(&err)
+	for {
+		t := d.s.clock.NewTimer(retryPause)
+		select {
+		case <-t.C():
+		case fn := <-d.cmds:
+			t.Stop()
+			fn()
+			continue
+		case <-d.quit:
+			t.Stop()
+			return false
+		}
+		if again := fn(); again == nil {
+			d.s.log.Warn("store: consume queues and index can be written again")
+			d.s.dispatchErr.Store(nil)
+			return true
+		}
+	}
+}
+
+// eachProperty walks the property text as Java does: pairs without a name or a
+// value do not count.
+func eachProperty(props []byte, fn func(name, value []byte)) {
+	for len(props) > 0 {
+		pair := props
+		if i := bytes.IndexByte(props, 2); i >= 0 {
+			pair, props = props[:i], props[i+1:]
+		} else {
+			props = nil
+		}
+		if i := bytes.IndexByte(pair, 1); i > 0 && i < len(pair)-1 {
+			fn(pair[:i], pair[i+1:])
+		}
+	}
+}
+
+// tagsCode is what goes into the consume queue: the hash of the tag, and for a
+// delayed message the time of its delivery.
+func (s *Store) tagsCode(m *message.Message, tags, delay []byte) int64 {
+	if m.Topic == scheduleTopic && len(delay) > 0 {
+		level, err := strconv.ParseInt(text(delay), 10, 32)
+		if err == nil && level > 0 && len(s.delays) > 1 {
+			return m.StoreTimestamp + s.delays[min(level, int64(len(s.delays)-1))]
+		}
+	}
+	if len(tags) == 0 {
+		return 0
+	}
+	return message.TagsHash(text(tags))
+}
+
+// text is b as a string for the length of a call.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// window is the piece of the log that the dispatcher reads.
+type window struct {
+	log  *commitlog.Log
+	view commitlog.View
+	own  []byte
+	data []byte
+	base int64
+}
+
+// bytes gives n bytes at off, valid until the next call.
+func (w *window) bytes(off int64, n int, limit int64) ([]byte, error) {
+	if off >= w.base && off+int64(n) <= w.base+int64(len(w.data)) {
+		in := off - w.base
+		return w.data[in : in+int64(n)], nil
+	}
+	w.drop()
+	if v, ok := w.log.View(off, n); ok {
+		w.view, w.data, w.base = v, v.Bytes, off
+		return v.Bytes[:n], nil
+	}
+	end := min(limit, w.log.SegmentOf(off)+w.log.SegmentSize())
+	want := int(min(int64(max(n, windowBytes)), end-off))
+	if want < n {
+		return nil, &commitlog.CorruptError{File: w.log.Path(off), Offset: off, Reason: "the log ends inside a record"}
+	}
+	if cap(w.own) < want {
+		w.own = make([]byte, want)
+	}
+	if err := w.log.Read(w.own[:want], off); err != nil {
+		return nil, err
+	}
+	w.data, w.base = w.own[:want], off
+	return w.data[:n], nil
+}
+
+func (w *window) drop() {
+	w.view.Release()
+	w.view, w.data, w.base = commitlog.View{}, nil, 0
+}

@@ -1,0 +1,284 @@
+package store
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"github.com/merlinmq/merlin/store/commitlog"
+	"github.com/merlinmq/merlin/store/consumequeue"
+)
+
+const (
+	// blockEntries is how many entries of a consume queue are looked at in one go.
+	blockEntries = 64
+	// maxGap is how many unwanted bytes between two records are read over: that
+	// is cheaper than another system call.
+	maxGap = 8 << 10
+	// maxRange bounds one read of the log.
+	maxRange = 1 << 20
+	// minPullBytes is the least MaxBytes that counts, as in Java.
+	minPullBytes = 100
+)
+
+// getter is the scratch of one Get.
+type getter struct {
+	s   *Store
+	r   *GetRequest
+	res *GetResult
+
+	maxPhy   int64 // end of the log
+	memory   int64 // bytes behind the end that count as in memory
+	maxBytes int
+	pulled   int64 // log offset of the last entry that was looked at
+	skipTo   int64 // entries before it point to a deleted file
+	next     int64
+
+	entries [blockEntries]consumequeue.Entry
+	raw     [blockEntries * consumequeue.EntrySize]byte
+
+	// The piece of the log that was read last.
+	data []byte
+	base int64
+}
+
+var getters = sync.Pool{New: func() any { return &getter{} }}
+
+// Get reads messages of one queue into res, which is overwritten; call
+// res.Release when its records are no longer needed. The limits of a read
+// (maxTransferBytesOnMessageInMemory and its kin) hold beside those of r; one
+// message is always given.
+func (s *Store) Get(r *GetRequest, res *GetResult) {
+	res.Release()
+	*res = GetResult{Records: res.Records[:0], held: res.held[:0], Next: r.Offset}
+	begin := s.clock.NowMillis()
+	if s.enter() {
+		s.get(r, res)
+		s.leave()
+	} else {
+		res.Status = NoMessageInQueue
+	}
+	if res.Status == Found {
+		s.stats.found.Add(1)
+		s.stats.transferred.Add(int64(res.Count))
+	} else {
+		s.stats.missed.Add(1)
+	}
+	raise(&s.stats.getMax, s.clock.NowMillis()-begin)
+}
+
+func (s *Store) get(r *GetRequest, res *GetResult) {
+	q := s.queues.Find(r.Topic, r.QueueID)
+	if q == nil {
+		res.Status, res.Next = NoMessageInQueue, 0
+		return
+	}
+	// Min before Max: both only grow, so Min is not above Max.
+	res.Min, res.Max = q.Min(), q.Max()
+	switch {
+	case res.Max == 0:
+		res.Status, res.Next = NoMessageInQueue, 0
+	case r.Offset < res.Min:
+		res.Status, res.Next = OffsetTooSmall, res.Min
+	case r.Offset == res.Max:
+		res.Status, res.Next = OffsetOverflowOne, r.Offset
+	case r.Offset > res.Max:
+		res.Status, res.Next = OffsetOverflowBadly, res.Max
+	default:
+		g := getters.Get().(*getter)
+		*g = getter{s: s, r: r, res: res, next: r.Offset, maxPhy: s.clog.Max(), maxBytes: r.MaxBytes,
+			memory: s.memoryBytes()}
+		if g.maxBytes <= 0 {
+			g.maxBytes = 1 << 27
+		}
+		g.maxBytes = max(g.maxBytes, minPullBytes)
+		g.run(q)
+		*g = getter{}
+		getters.Put(g)
+	}
+}
+
+// memoryBytes is how far behind the end of the log data counts as in memory.
+func (s *Store) memoryBytes() int64 {
+	return int64(float64(s.o.PhysicalMemory) * float64(s.o.AccessInMemoryMaxRatio) / 100)
+}
+
+// run reads entries block by block until the answer is full.
+func (g *getter) run(q *consumequeue.Queue) {
+	res, offset := g.res, g.r.Offset
+	scan := int64(max(g.s.o.MaxFilterMessageSize, g.r.MaxMsgs*consumequeue.EntrySize))
+	last := min(res.Max, offset+(scan+consumequeue.EntrySize-1)/consumequeue.EntrySize)
+	res.Status = NoMatchedMessage
+	for first := true; g.next < last; first = false {
+		want := min(last-g.next, blockEntries)
+		n, err := q.Read(g.raw[:want*consumequeue.EntrySize], g.next)
+		if err != nil {
+			g.s.log.Error("store: read of a consume queue failed", "topic", q.Topic, "queue", q.ID, "err", err)
+		}
+		if n == 0 {
+			if first {
+				res.Status = OffsetFoundNull
+				g.next = q.NextFile(g.next)
+			}
+			break
+		}
+		for i := range n {
+			g.entries[i] = consumequeue.Parse(g.raw[i*consumequeue.EntrySize:])
+			g.entries[i].QueueOffset = g.next + int64(i)
+		}
+		if !g.block(g.entries[:n]) {
+			break
+		}
+	}
+	res.Next = g.next
+	res.SuggestSlave = g.maxPhy-g.pulled > g.memory
+}
+
+// block takes entries until the answer is full, then it gives false.
+func (g *getter) block(es []consumequeue.Entry) bool {
+	for i := range es {
+		e := es[i]
+		hot := g.maxPhy-e.PhyOffset <= g.memory
+		if g.full(int(e.Size), hot) {
+			return false
+		}
+		g.pulled = e.PhyOffset
+		g.next = e.QueueOffset + 1
+		if e.PhyOffset < g.skipTo {
+			continue
+		}
+		f := g.r.Filter
+		if f != nil && !f.MatchTags(e.TagsCode) {
+			g.none(NoMatchedMessage)
+			continue
+		}
+		rec := g.record(es[i:])
+		if rec == nil {
+			g.none(MessageWasRemoving)
+			g.skipTo = g.s.clog.SegmentOf(e.PhyOffset) + g.s.clog.SegmentSize()
+			if e.PhyOffset >= g.s.clog.Min() {
+				g.skipTo = 0 // damaged, not deleted: what follows may be readable
+			}
+			continue
+		}
+		if f != nil && f.NeedsRecord() && !f.MatchRecord(rec) {
+			g.none(NoMatchedMessage)
+			continue
+		}
+		g.take(rec, hot)
+	}
+	return true
+}
+
+func (g *getter) none(status GetStatus) {
+	if g.res.Count == 0 {
+		g.res.Status = status
+	}
+}
+
+// full says whether a message of size no longer fits (isTheBatchFull).
+func (g *getter) full(size int, hot bool) bool {
+	n, have := g.res.Count, g.res.Bytes
+	if n == 0 {
+		return false
+	}
+	o := &g.s.o
+	if n+1 > g.r.MaxMsgs || have+size > g.maxBytes {
+		return true
+	}
+	if hot {
+		return have+size > o.MaxTransferBytesMemory || n >= o.MaxTransferCountMemory
+	}
+	return have+size > o.MaxTransferBytesDisk || n >= o.MaxTransferCountDisk
+}
+
+// take adds a record, joined with the one before when they are neighbours.
+func (g *getter) take(rec []byte, hot bool) {
+	res := g.res
+	res.Status = Found
+	res.Count++
+	res.Bytes += len(rec)
+	res.InMemory = hot
+	if n := len(res.Records); n > 0 {
+		last := res.Records[n-1]
+		if cap(last) >= len(last)+len(rec) {
+			if joined := last[:len(last)+len(rec)]; &joined[len(last)] == &rec[0] {
+				res.Records[n-1] = joined
+				return
+			}
+		}
+	}
+	res.Records = append(res.Records, rec)
+}
+
+// record gives the record of the first entry, reading those that will probably
+// be asked for next along with it; nil when it is gone or damaged.
+func (g *getter) record(es []consumequeue.Entry) []byte {
+	e := es[0]
+	n := int64(e.Size)
+	if n < commitlog.MinRecord || e.PhyOffset < 0 || e.PhyOffset+n > g.maxPhy || n > g.s.o.FileSizeCommitLog {
+		return nil
+	}
+	if e.PhyOffset < g.base || e.PhyOffset+n > g.base+int64(len(g.data)) {
+		if !g.fetch(es) {
+			return nil
+		}
+	}
+	in := e.PhyOffset - g.base
+	rec := g.data[in : in+n]
+	if int64(binary.BigEndian.Uint32(rec)) != n || int64(binary.BigEndian.Uint64(rec[28:])) != e.PhyOffset {
+		g.s.log.Error("store: a consume queue entry does not point to its record",
+			"topic", g.r.Topic, "queue", g.r.QueueID, "offset", e.QueueOffset, "log", e.PhyOffset)
+		return nil
+	}
+	return rec
+}
+
+// fetch brings the record of the first entry into g.data.
+func (g *getter) fetch(es []consumequeue.Entry) bool {
+	e := es[0]
+	if v, ok := g.s.clog.View(e.PhyOffset, int(e.Size)); ok {
+		g.res.held = append(g.res.held, held{view: v})
+		g.data, g.base = v.Bytes, e.PhyOffset
+		return true
+	}
+	end := g.ahead(es)
+	b := g.s.bufs.get(int(end - e.PhyOffset))
+	if err := g.s.clog.Read(b.b, e.PhyOffset); err != nil {
+		b.release()
+		if e.PhyOffset >= g.s.clog.Min() {
+			g.s.log.Error("store: read of the log failed", "offset", e.PhyOffset, "err", err)
+		}
+		return false
+	}
+	g.res.held = append(g.res.held, held{buf: b})
+	g.data, g.base = b.b, e.PhyOffset
+	return true
+}
+
+// ahead gives the end of the range that is worth one read: records that follow
+// closely, up to what the answer may hold.
+func (g *getter) ahead(es []consumequeue.Entry) int64 {
+	start := es[0].PhyOffset
+	end := start + int64(es[0].Size)
+	limit := min(start+maxRange, g.s.clog.SegmentOf(start)+g.s.clog.SegmentSize(), g.maxPhy)
+	o := &g.s.o
+	count, room := min(g.r.MaxMsgs, o.MaxTransferCountDisk), min(g.maxBytes, o.MaxTransferBytesDisk)
+	if g.maxPhy-start <= g.memory {
+		count, room = min(g.r.MaxMsgs, o.MaxTransferCountMemory), min(g.maxBytes, o.MaxTransferBytesMemory)
+	}
+	count -= g.res.Count + 1
+	room -= g.res.Bytes + int(es[0].Size)
+	for _, e := range es[1:] {
+		if g.r.Filter != nil && !g.r.Filter.MatchTags(e.TagsCode) {
+			continue
+		}
+		count--
+		room -= int(e.Size)
+		to := e.PhyOffset + int64(e.Size)
+		if count < 0 || room < 0 || e.Size <= 0 || e.PhyOffset < end || e.PhyOffset-end > maxGap || to > limit {
+			break
+		}
+		end = to
+	}
+	return end
+}

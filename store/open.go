@@ -1,0 +1,278 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/store/commitlog"
+	"github.com/merlinmq/merlin/store/consumequeue"
+	"github.com/merlinmq/merlin/store/index"
+	"github.com/merlinmq/merlin/store/vfs"
+)
+
+// Store is an open message store. All exported methods may be called from any
+// goroutine.
+type Store struct {
+	o      Options
+	fs     vfs.FS
+	clock  clock.Clock
+	log    *slog.Logger
+	delays []int64 // ms by level
+
+	lock   io.Closer
+	clog   *commitlog.Log
+	queues *consumequeue.Set
+	idx    *index.Index // nil when messageIndexEnable is off
+	bufs   buffers
+	stats  stats
+
+	committer *committer
+	dispatch  *dispatcher
+	cleaner   *cleaner
+	wake      chan struct{} // there is something to dispatch
+	quit      chan struct{} // ends keeper and cleaner
+	wg        sync.WaitGroup
+
+	// appendMu orders appends: it guards the commit log's writing side, Next of
+	// each consume queue, and no other lock of the store is taken inside but the
+	// leaves of the log.
+	appendMu  sync.Mutex
+	lockSince atomic.Int64 // ms when appendMu was taken, 0 while it is free
+
+	appendedTime atomic.Int64 // store time of the newest record
+	flushedTime  atomic.Int64 // store time up to which the log is durable
+	diskFull     atomic.Bool
+	dispatchErr  atomic.Pointer[error]
+	boot         int64 // ms
+
+	// closeMu is held for reading by every put, and for writing by Close when it
+	// sets closing: after that no put is under way.
+	closeMu sync.RWMutex
+	closing atomic.Bool
+	closed  sync.Once
+	cpMu    sync.Mutex // guards cp and cpErr
+	cp      checkpoint
+	cpErr   error
+}
+
+func (s *Store) path(name string) string { return filepath.Join(s.o.StorePathRootDir, name) }
+
+// enter keeps Close waiting; false once the store closes.
+func (s *Store) enter() bool {
+	s.closeMu.RLock()
+	if s.closing.Load() {
+		s.closeMu.RUnlock()
+		return false
+	}
+	return true
+}
+
+func (s *Store) leave() { s.closeMu.RUnlock() }
+
+// Open takes the directory over, brings it into a consistent state and starts
+// the store. Only one store (or Java broker) can have a directory open.
+func Open(o Options) (*Store, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{o: o, fs: o.FS, clock: o.Clock, log: o.Logger,
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), boot: o.Clock.NowMillis()}
+	if s.delays, err = parseDelayLevels(o.MessageDelayLevel); err != nil {
+		return nil, err
+	}
+	if err := s.fs.MkdirAll(o.StorePathRootDir); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if s.lock, err = s.fs.Lock(s.path("lock")); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if err := s.load(); err != nil {
+		s.unload()
+		return nil, err
+	}
+	s.start()
+	return s, nil
+}
+
+// load opens the parts and recovers.
+func (s *Store) load() (err error) {
+	clean := !vfs.Exists(s.fs, s.path("abort"))
+	if s.cp, err = loadCheckpoint(s.fs, s.path("checkpoint")); err != nil {
+		return err
+	}
+	if s.clog, err = commitlog.Open(commitlog.Options{
+		FS: s.fs, Dir: s.o.StorePathCommitLog, SegmentSize: s.o.FileSizeCommitLog,
+		TailBytes: s.o.TailBytes, MaxRecord: max(s.o.MaxMessageSize+recordSlack, 64<<20), Logger: s.log,
+	}); err != nil {
+		return err
+	}
+	if s.queues, err = consumequeue.Open(consumequeue.Options{
+		FS: s.fs, Dir: s.path("consumequeue"), FileSize: s.o.FileSizeConsumeQueue,
+		MaxOpen: s.o.MaxOpenConsumeQueueFile, Logger: s.log,
+	}); err != nil {
+		return err
+	}
+	if !s.o.MessageIndexDisable {
+		if s.idx, err = index.Open(index.Options{
+			FS: s.fs, Dir: s.path("index"), Slots: s.o.MaxHashSlotNum, Entries: s.o.MaxIndexNum,
+			Now: s.clock.Now, Logger: s.log,
+		}); err != nil {
+			return err
+		}
+	}
+	s.dispatch = newDispatcher(s)
+	if err := s.markAbort(); err != nil {
+		return err
+	}
+	return s.recover(clean)
+}
+
+// markAbort leaves the file that says that the store was not closed.
+func (s *Store) markAbort() error {
+	f, err := s.fs.Open(s.path("abort"), vfs.Create)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close(), s.fs.SyncDir(s.o.StorePathRootDir))
+	}
+	if err != nil {
+		return fmt.Errorf("store: abort file: %w", err)
+	}
+	return nil
+}
+
+// unload gives everything back. Nothing is written.
+func (s *Store) unload() {
+	if s.clog != nil {
+		s.clog.Close()
+	}
+	if s.queues != nil {
+		s.queues.Close()
+	}
+	if s.idx != nil {
+		s.idx.Close()
+	}
+	if err := s.lock.Close(); err != nil {
+		s.log.Warn("store: lock file", "err", err)
+	}
+}
+
+func (s *Store) start() {
+	s.committer = newCommitter(s)
+	s.cleaner = newCleaner(s)
+	go s.committer.run()
+	go s.dispatch.run()
+	s.wg.Add(2)
+	go s.keep()
+	go s.cleaner.run()
+}
+
+// Close stops accepting messages, makes everything durable and gives the
+// directory back. The abort file goes only when all of it worked, so that the
+// next start recovers with care otherwise; the error says what did not.
+func (s *Store) Close() error {
+	err := ErrClosed
+	s.closed.Do(func() { err = s.close() })
+	return err
+}
+
+func (s *Store) close() error {
+	s.closeMu.Lock()
+	s.closing.Store(true)
+	s.closeMu.Unlock()
+
+	close(s.quit) // keeper and cleaner
+	s.wg.Wait()
+	close(s.committer.quit) // flushes and completes what waits
+	<-s.committer.done
+	close(s.dispatch.quit)
+	<-s.dispatch.done
+
+	err := s.clog.Failed()
+	if err == nil {
+		err = s.drain()
+	}
+	if err == nil {
+		err = s.finish()
+	}
+	s.unload()
+	if err != nil {
+		s.log.Error("store: not closed cleanly, the abort file stays", "err", err)
+		return fmt.Errorf("store: close: %w", err)
+	}
+	return nil
+}
+
+// drain dispatches what is left. The dispatcher's goroutine is gone.
+func (s *Store) drain() error {
+	d := s.dispatch
+	defer d.win.drop()
+	for limit := d.limit(); d.pos.Load() < limit; {
+		next, err := d.one(d.pos.Load(), limit)
+		if err != nil {
+			return err
+		}
+		d.pos.Store(next)
+	}
+	return s.queues.WriteTails(s.queues.Waiting())
+}
+
+// finish writes the last checkpoint and removes the abort file.
+func (s *Store) finish() error {
+	var ps []index.Pending
+	var err error
+	if s.idx != nil {
+		if ps, err = s.idx.Prepare(); err != nil {
+			return err
+		}
+	}
+	if err := s.saveCheckpoint(s.dispatch.time.Load(), ps); err != nil {
+		return err
+	}
+	if err := s.fs.Remove(s.path("abort")); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(s.o.StorePathRootDir)
+}
+
+// saveCheckpoint makes consume queues and index durable up to a store time, and
+// says so in the checkpoint file.
+func (s *Store) saveCheckpoint(upTo int64, ps []index.Pending) error {
+	s.cpMu.Lock()
+	defer s.cpMu.Unlock()
+	if s.cpErr != nil {
+		return s.cpErr
+	}
+	err := s.syncQueues(ps)
+	if err == nil {
+		c := s.cp
+		c.physical, c.logics = s.flushedTime.Load(), upTo
+		if s.idx != nil {
+			c.index = upTo
+		}
+		if err = c.save(s.fs, s.path("checkpoint")); err == nil {
+			s.cp = c
+		}
+	}
+	if err != nil {
+		// What a failed sync dropped may never be written: the old checkpoint
+		// stays, and the next start builds again from there.
+		s.cpErr = fmt.Errorf("store: checkpoint: %w", err)
+		s.log.Error("store: no checkpoint is written any more", "err", err)
+	}
+	return s.cpErr
+}
+
+func (s *Store) syncQueues(ps []index.Pending) error {
+	if s.idx != nil {
+		if err := s.idx.Commit(ps); err != nil {
+			return err
+		}
+	}
+	return s.fs.SyncFS(s.o.StorePathRootDir)
+}

@@ -1,0 +1,379 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/commitlog"
+	"github.com/merlinmq/merlin/store/consumequeue"
+)
+
+const (
+	maxTopic      = 127 // bytes, as Java's put hook has it
+	maxRetryTopic = 255
+	maxProperties = 32767
+	// recordSlack is what a record may have beyond maxMessageSize.
+	recordSlack = 64 << 10
+)
+
+// Errors of PutResult.Err.
+var (
+	// ErrClosed: the store is closed or closing.
+	ErrClosed = errors.New("store: closed")
+	// ErrDiskFull: the disk is above diskSpaceWarningLevelRatio.
+	ErrDiskFull = errors.New("store: the disk is too full to accept messages")
+	// ErrDispatch: consume queues cannot be written at the moment.
+	ErrDispatch = errors.New("store: consume queues cannot be written")
+)
+
+// record is one encoded record of a batch.
+type record struct {
+	q        *consumequeue.Queue
+	off, end int // in the batch's buffer
+	counted  bool
+	phy      int64
+}
+
+// putBatch is the scratch of one PutBatch.
+type putBatch struct {
+	buf  []byte
+	recs []record
+}
+
+var putBatches = sync.Pool{New: func() any { return &putBatch{} }}
+
+// maxPooledBatch keeps single huge batches out of the pool.
+const maxPooledBatch = 8 << 20
+
+// Writable says why the store accepts no messages now, nil when it does
+// (RunningFlags.isWriteable).
+func (s *Store) Writable() error {
+	if s.closing.Load() {
+		return ErrClosed
+	}
+	if err := s.clog.Failed(); err != nil {
+		return err
+	}
+	if s.diskFull.Load() {
+		return ErrDiskFull
+	}
+	if p := s.dispatchErr.Load(); p != nil {
+		return fmt.Errorf("%w: %w", ErrDispatch, *p)
+	}
+	return nil
+}
+
+// LockedFor is for how many ms the append lock has been held without a break
+// (pageCacheLockTimeMills).
+func (s *Store) LockedFor() int64 {
+	since := s.lockSince.Load()
+	if since == 0 {
+		return 0
+	}
+	return max(s.clock.NowMillis()-since, 0)
+}
+
+// PutBatch appends messages under one lock and with one write. Each Put is final
+// afterwards or Pending; see Put. The messages of a Put stand in one file.
+func (s *Store) PutBatch(ps []*Put) {
+	if !s.enter() {
+		for _, p := range ps {
+			p.Pending = false
+			p.Result = PutResult{Status: ServiceNotAvailable, Err: ErrClosed}
+			s.stats.put(p, s.clock.NowMillis())
+		}
+		return
+	}
+	defer s.leave()
+	b := putBatches.Get().(*putBatch)
+	b.buf, b.recs = b.buf[:0], b.recs[:0]
+	now := s.clock.NowMillis()
+	refused := s.refuse()
+	for _, p := range ps {
+		p.Pending, p.begin = false, now
+		p.recs = [2]int{len(b.recs), len(b.recs)}
+		p.Result = refused
+		if refused.Status == PutOK {
+			s.encode(b, p)
+		}
+	}
+	if len(b.recs) > 0 {
+		s.append(b, ps)
+	}
+	s.settle(b, ps)
+	if cap(b.buf) <= maxPooledBatch {
+		clear(b.recs)
+		putBatches.Put(b)
+	}
+}
+
+// refuse gives the result of every Put while the store accepts nothing.
+func (s *Store) refuse() PutResult {
+	if err := s.Writable(); err != nil {
+		return PutResult{Status: ServiceNotAvailable, Err: err}
+	}
+	if held := s.LockedFor(); held > s.o.OSPageCacheBusyTimeout.Milliseconds() {
+		return PutResult{Status: OSPageCacheBusy, Err: fmt.Errorf("store: the append lock has been held for %d ms", held)}
+	}
+	return PutResult{}
+}
+
+func illegal(format string, args ...any) PutResult {
+	return PutResult{Status: MessageIllegal, Err: fmt.Errorf("store: "+format, args...)}
+}
+
+// checkPut looks at what all records of a Put share.
+func checkPut(m *message.Message) (PutResult, bool) {
+	limit := maxTopic
+	if strings.HasPrefix(m.Topic, "%RETRY%") {
+		limit = maxRetryTopic
+	}
+	switch {
+	case len(m.Topic) > limit:
+		return illegal("topic of %d bytes, at most %d are allowed", len(m.Topic), limit), false
+	case !consumequeue.ValidTopic(m.Topic):
+		return illegal("topic %q cannot be stored", m.Topic), false
+	case m.QueueID < 0:
+		return illegal("queue id %d", m.QueueID), false
+	case m.SysFlag&message.SysFlagInnerBatch != 0:
+		return illegal("inner batches are not supported"), false
+	}
+	return PutResult{}, true
+}
+
+// encode appends the records of p to the batch, or sets the result that refuses
+// it.
+func (s *Store) encode(b *putBatch, p *Put) {
+	var ok bool
+	if p.Result, ok = checkPut(&p.Msg); !ok {
+		return
+	}
+	start, first := len(b.buf), len(b.recs)
+	q := s.queues.FindOrCreate(p.Msg.Topic, p.Msg.QueueID)
+	kind := message.TransactionType(p.Msg.SysFlag)
+	counted := kind == 0 || kind == message.SysFlagCommit
+	if len(p.Batch) == 0 {
+		p.Result = s.encodeOne(b, &p.Msg, q, counted)
+	} else {
+		m := p.Msg
+		total := 0
+		for _, e := range p.Batch {
+			m.Flag, m.Body, m.Properties = e.Flag, e.Body, e.Properties
+			if total += len(e.Body); total > s.o.MaxMessageSize {
+				p.Result = illegal("batch bodies of more than %d bytes (maxMessageSize)", s.o.MaxMessageSize)
+				break
+			}
+			if p.Result = s.encodeOne(b, &m, q, counted); p.Result.Status != PutOK {
+				break
+			}
+		}
+	}
+	if size := len(b.buf) - start; p.Result.Status == PutOK && int64(size)+commitlog.BlankSize > s.o.FileSizeCommitLog {
+		p.Result = illegal("%d bytes of records do not fit into a commit log file", size)
+	}
+	if p.Result.Status != PutOK {
+		b.buf, b.recs = b.buf[:start], b.recs[:first]
+	}
+	p.recs = [2]int{first, len(b.recs)}
+}
+
+func (s *Store) encodeOne(b *putBatch, m *message.Message, q *consumequeue.Queue, counted bool) PutResult {
+	switch {
+	case len(m.Body) == 0:
+		return illegal("message without a body")
+	case len(m.Body) > s.o.MaxMessageSize:
+		return illegal("body of %d bytes, at most %d are allowed (maxMessageSize)", len(m.Body), s.o.MaxMessageSize)
+	case len(m.Properties) > maxProperties:
+		return PutResult{Status: PropertiesSizeExceeded,
+			Err: fmt.Errorf("store: properties of %d bytes, at most %d are allowed", len(m.Properties), maxProperties)}
+	}
+	if _, inner := message.Get(m.Properties, message.PropertyInnerNum); inner {
+		return illegal("property %s without the inner batch flag", message.PropertyInnerNum)
+	}
+	var err error
+	off := len(b.buf)
+	if s.o.EnabledAppendPropCRC {
+		b.buf, err = message.AppendCRC(b.buf, m)
+	} else {
+		b.buf, err = message.Append(b.buf, m)
+	}
+	if err != nil {
+		return PutResult{Status: PropertiesSizeExceeded, Err: err}
+	}
+	if n := len(b.buf) - off; n > s.o.MaxMessageSize+recordSlack {
+		return illegal("record of %d bytes", n)
+	}
+	b.recs = append(b.recs, record{q: q, off: off, end: len(b.buf), counted: counted})
+	return PutResult{}
+}
+
+// append gives the records their places and writes them.
+func (s *Store) append(b *putBatch, ps []*Put) {
+	s.appendMu.Lock()
+	now := s.clock.NowMillis()
+	s.lockSince.Store(now)
+	s.appendLocked(b, ps, now)
+	s.lockSince.Store(0)
+	s.appendMu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// appendLocked writes runs of records that stand in one file. REQUIRES:
+// s.appendMu.
+func (s *Store) appendLocked(b *putBatch, ps []*Put, now int64) {
+	run := appendRun{s: s, b: b, now: now}
+	for i, p := range ps {
+		if p.recs[0] == p.recs[1] {
+			continue
+		}
+		from, to := b.recs[p.recs[0]].off, b.recs[p.recs[1]-1].end
+		if run.from == run.to {
+			run.start(from, i)
+		}
+		if !s.clog.Fits(to - run.from) {
+			run.flush(ps, i)
+			if !s.clog.Fits(to - from) {
+				if err := s.clog.Roll(); err != nil {
+					p.Result = appendFailure(err)
+					p.recs[1] = p.recs[0]
+					run.start(to, i+1)
+					continue
+				}
+			}
+			run.start(from, i)
+		}
+		run.add(p, to)
+	}
+	run.flush(ps, len(ps))
+}
+
+func appendFailure(err error) PutResult {
+	if errors.Is(err, commitlog.ErrNoSegment) {
+		return PutResult{Status: CreateMappedFileFailed, Err: err}
+	}
+	return PutResult{Status: ServiceNotAvailable, Err: err}
+}
+
+// appendRun is a run of neighbouring records on their way to one write.
+type appendRun struct {
+	s        *Store
+	b        *putBatch
+	now      int64
+	from, to int   // bytes of the buffer
+	put      int   // index of its first Put
+	at       int64 // place in the log of from
+}
+
+func (r *appendRun) start(from, put int) {
+	r.from, r.to, r.put = from, from, put
+	r.at = r.s.clog.End()
+}
+
+// add numbers the records of p. REQUIRES: s.appendMu.
+func (r *appendRun) add(p *Put, to int) {
+	for i := p.recs[0]; i < p.recs[1]; i++ {
+		rec := &r.b.recs[i]
+		if rec.q.Gone() { // deleted since encode
+			rec.q = r.s.queues.FindOrCreate(p.Msg.Topic, p.Msg.QueueID)
+		}
+		rec.phy = r.at + int64(rec.off-r.from)
+		queueOffset := int64(0)
+		if rec.counted {
+			queueOffset = rec.q.Next
+			rec.q.Next++
+		}
+		bytes := r.b.buf[rec.off:rec.end]
+		message.PatchOffsets(bytes, queueOffset, rec.phy, r.now)
+		if r.s.o.EnabledAppendPropCRC {
+			message.PatchCRC(bytes)
+		}
+		if i == p.recs[0] {
+			p.Result = PutResult{PhyOffset: rec.phy, QueueOffset: queueOffset, StoreTimestamp: r.now}
+		}
+	}
+	p.Result.Messages = p.recs[1] - p.recs[0]
+	p.Result.Bytes = to - r.b.recs[p.recs[0]].off
+	p.end = r.at + int64(to-r.from)
+	r.to = to
+}
+
+// flush writes the run. REQUIRES: s.appendMu.
+func (r *appendRun) flush(ps []*Put, end int) {
+	if r.from == r.to {
+		return
+	}
+	err := r.s.clog.Append(r.b.buf[r.from:r.to])
+	if err == nil {
+		r.s.appendedTime.Store(r.now)
+	} else {
+		// Final: no offset that was given out here is ever used again.
+		for _, p := range ps[r.put:end] {
+			if p.recs[0] != p.recs[1] {
+				p.Result = appendFailure(err)
+				p.recs[1] = p.recs[0]
+			}
+		}
+	}
+	r.from = r.to
+}
+
+// settle makes the Puts final, or hands them to the committer.
+func (s *Store) settle(b *putBatch, ps []*Put) {
+	waits := 0
+	for _, p := range ps {
+		if p.recs[0] == p.recs[1] {
+			continue
+		}
+		if len(p.Batch) > 0 {
+			p.Result.PhyOffsets = make([]int64, 0, p.recs[1]-p.recs[0])
+			for _, rec := range b.recs[p.recs[0]:p.recs[1]] {
+				p.Result.PhyOffsets = append(p.Result.PhyOffsets, rec.phy)
+			}
+		}
+		if s.o.FlushDiskType == SyncFlush && waitsForFlush(p) {
+			p.Pending = true
+			waits++
+		}
+	}
+	now := s.clock.NowMillis()
+	for _, p := range ps {
+		if !p.Pending {
+			s.stats.put(p, now)
+		}
+	}
+	if waits > 0 {
+		s.committer.add(ps)
+	}
+}
+
+// waitsForFlush says whether a Put wants to wait (isWaitStoreMsgOK).
+func waitsForFlush(p *Put) bool {
+	props := p.Msg.Properties
+	if len(p.Batch) > 0 {
+		props = p.Batch[0].Properties
+	}
+	v, ok := message.Get(props, message.PropertyWait)
+	return !ok || strings.EqualFold(v, "true")
+}
+
+// Put appends one message and waits until it is final. Msg and Batch as in
+// PutBatch; Done is not called.
+func (s *Store) Put(p *Put) PutResult {
+	done := make(chan struct{})
+	p.Done = func(*Put) { close(done) }
+	ps := [1]*Put{p}
+	s.PutBatch(ps[:])
+	if p.Pending {
+		<-done
+	}
+	return p.Result
+}
+
+func totalSize(rec []byte) int { return int(binary.BigEndian.Uint32(rec)) }

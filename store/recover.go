@@ -1,0 +1,203 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/consumequeue"
+)
+
+// errGap stops a recovery that began too late: a queue lacks entries.
+var errGap = errors.New("store: a consume queue lacks entries before the place where recovery began")
+
+// recover finds the end of the log, cuts it there, and brings consume queues and
+// index in line with it. The log is right; everything else follows.
+func (s *Store) recover(clean bool) error {
+	known, err := s.queues.Recover(clean)
+	if err != nil {
+		return err
+	}
+	indexed := int64(-1)
+	if s.idx != nil {
+		if indexed, err = s.idx.Recover(clean, s.cp.index); err != nil {
+			return err
+		}
+	}
+	segs := s.clog.Segments()
+	if len(segs) == 0 {
+		return s.recoverEmpty(known)
+	}
+	from, err := s.recoverFrom(clean, segs, known, indexed)
+	if err != nil {
+		return err
+	}
+	end, why, err := s.replay(from, true)
+	if errors.Is(err, errGap) {
+		s.log.Warn("store: consume queues have holes, the whole log is read", "from", segs[0])
+		end, why, err = s.replay(segs[0], false)
+	}
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		s.log.Warn("store: the log is cut at the first record that is damaged", "offset", end,
+			"file", s.clog.Path(end), "reason", why)
+	}
+	s.log.Info("store: recovered", "clean", clean, "from", from, "end", end)
+	return s.settleAt(end, !clean || why != "" || known > end)
+}
+
+// recoverEmpty follows Java: without a commit log the consume queues mean
+// nothing.
+func (s *Store) recoverEmpty(known int64) error {
+	if qs := s.queues.Queues(); len(qs) > 0 {
+		s.log.Warn("store: there is no commit log, consume queues and index are deleted", "queues", len(qs))
+		for _, q := range qs {
+			s.queues.DetachQueue(q)
+		}
+		if err := s.queues.Drop(qs); err != nil {
+			return err
+		}
+	}
+	return s.settleAt(0, known > 0)
+}
+
+// recoverFrom chooses where reading begins.
+func (s *Store) recoverFrom(clean bool, segs []int64, known, indexed int64) (int64, error) {
+	if clean {
+		return s.fromQueues(segs, known)
+	}
+	i, err := s.segmentBefore(segs, s.cp.minTime())
+	if err != nil {
+		return 0, err
+	}
+	from := segs[i]
+	if s.idx != nil && indexed >= 0 && s.cp.index < s.cp.minTime() {
+		// The index is further behind than the queues.
+		from = min(from, max(s.clog.SegmentOf(indexed), segs[0]))
+	}
+	return from, nil
+}
+
+// segmentBefore gives the newest segment that begins with a record not younger
+// than t.
+func (s *Store) segmentBefore(segs []int64, t int64) (int, error) {
+	for i := len(segs) - 1; i > 0; i-- {
+		first, err := s.clog.FirstTime(segs[i])
+		if err != nil {
+			return 0, err
+		}
+		if first > 0 && first <= t {
+			return i, nil
+		}
+	}
+	return 0, nil
+}
+
+// fromQueues begins behind the last record that a consume queue knows, when that
+// record is really there, and with its segment otherwise.
+func (s *Store) fromQueues(segs []int64, known int64) (int64, error) {
+	for _, q := range s.queues.Queues() {
+		if known == 0 || q.MaxPhy() != known || q.Max() == 0 {
+			continue
+		}
+		e, ok, err := q.Get(q.Max() - 1)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			continue
+		}
+		n, valid, err := s.clog.Valid(e.PhyOffset)
+		if err != nil {
+			return 0, err
+		}
+		if valid && n == int(e.Size) {
+			return known, nil
+		}
+	}
+	from := s.clog.SegmentOf(max(known-1, 0))
+	return min(max(from, segs[0]), segs[len(segs)-1]), nil
+}
+
+// replay reads the log from an offset to its end and builds what is missing.
+func (s *Store) replay(from int64, stopAtGap bool) (int64, string, error) {
+	d := s.dispatch
+	end, why, err := s.clog.Scan(from, !s.o.CheckCRCOnRecoverOff, func(_ []byte, m *message.Message) error {
+		if stopAtGap && s.gap(m) {
+			return errGap
+		}
+		if err := d.record(m, false); err != nil {
+			return err
+		}
+		s.appendedTime.Store(m.StoreTimestamp)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errGap) {
+		err = fmt.Errorf("store: recovery: %w", err)
+	}
+	return end, why, err
+}
+
+// gap says that the queue of a message ends too early for it.
+func (s *Store) gap(m *message.Message) bool {
+	kind := message.TransactionType(m.SysFlag)
+	if kind != 0 && kind != message.SysFlagCommit {
+		return false
+	}
+	q := s.queues.Find(m.Topic, m.QueueID)
+	return q != nil && q.Max() > 0 && m.QueueOffset > q.Max() && m.PhyOffset >= q.MaxPhy()
+}
+
+// settleAt makes end the end of everything. What was changed is made durable
+// before anything new is written: entries that came back after another crash
+// would point to records that are not the same any more.
+func (s *Store) settleAt(end int64, changed bool) error {
+	if err := s.clog.Cut(end); err != nil {
+		return err
+	}
+	if err := s.queues.Truncate(end); err != nil {
+		return err
+	}
+	if s.idx != nil {
+		if err := s.idx.Truncate(end); err != nil {
+			return err
+		}
+	}
+	if changed {
+		if err := s.queues.WriteTails(math.MaxInt); err != nil {
+			return err
+		}
+		if s.idx != nil {
+			ps, err := s.idx.Prepare()
+			if err != nil {
+				return err
+			}
+			if err := s.idx.Commit(ps); err != nil {
+				return err
+			}
+		}
+		for _, dir := range []string{s.o.StorePathCommitLog, s.o.StorePathRootDir} {
+			if err := s.fs.SyncFS(dir); err != nil {
+				return fmt.Errorf("store: recovery: %w", err)
+			}
+		}
+	}
+	first := s.clog.Min()
+	err := s.queues.Each(func(q *consumequeue.Queue) error {
+		q.Next = q.Max()
+		return s.queues.CorrectMin(q, first)
+	})
+	if err != nil {
+		return err
+	}
+	s.dispatch.pos.Store(end)
+	if s.appendedTime.Load() == 0 {
+		s.appendedTime.Store(min(s.cp.physical, s.cp.logics))
+	}
+	s.dispatch.time.Store(s.appendedTime.Load())
+	s.flushedTime.Store(s.appendedTime.Load())
+	return nil
+}

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// RuntimeInfo gives the keys of GET_BROKER_RUNTIME_INFO (28) that belong to the
+// store, in the texts of the Java broker.
+func (s *Store) RuntimeInfo() map[string]string {
+	t := &s.stats
+	puts := max(t.puts.Load(), 1) // as Java has it
+	bytes := t.putBytes.Load()
+	behind := s.clog.Max() - s.clog.Flushed()
+	i := func(n int64) string { return strconv.FormatInt(n, 10) }
+	d := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+	logRatio := s.diskRatio(s.o.StorePathCommitLog)
+	m := map[string]string{
+		"bootTimestamp":                   i(s.boot),
+		"runtime":                         runtimeText(s.clock.NowMillis() - s.boot),
+		"putMessageEntireTimeMax":         i(t.putMax.Load()),
+		"putMessageTimesTotal":            i(puts),
+		"putMessageFailedTimes":           i(t.failed.Load()),
+		"putMessageSizeTotal":             i(bytes),
+		"putMessageDistributeTime":        t.distributionText(),
+		"putMessageAverageSize":           d(float64(bytes) / float64(puts)),
+		"dispatchMaxBuffer":               i(t.dispatchMax.Load()),
+		"getMessageEntireTimeMax":         i(t.getMax.Load()),
+		"putTps":                          t.tps(func(s sample) int64 { return s.puts }),
+		"getFoundTps":                     t.tps(func(s sample) int64 { return s.found }),
+		"getMissTps":                      t.tps(func(s sample) int64 { return s.missed }),
+		"getTotalTps":                     t.tps(func(s sample) int64 { return s.found + s.missed }),
+		"getTransferredTps":               t.tps(func(s sample) int64 { return s.transferred }),
+		"putLatency99":                    fmt.Sprintf("%.2f", t.latencyAt(0.99)),
+		"putLatency999":                   fmt.Sprintf("%.2f", t.latencyAt(0.999)),
+		"commitLogDiskRatio":              d(logRatio),
+		"consumeQueueDiskRatio":           d(s.diskRatio(s.o.StorePathRootDir)),
+		"commitLogMinOffset":              i(s.clog.Min()),
+		"commitLogMaxOffset":              i(s.clog.Max()),
+		"earliestMessageTimeStamp":        i(s.EarliestTime()),
+		"dispatchBehindBytes":             i(s.DispatchBehind()),
+		"pageCacheLockTimeMills":          i(s.LockedFor()),
+		"remainTransientStoreBufferNumbs": i(2147483647), // there is no such pool
+		"remainHowManyDataToCommit":       readableBytes(0),
+		"remainHowManyDataToFlush":        readableBytes(behind),
+	}
+	m["commitLogDiskRatio_"+s.o.StorePathCommitLog] = d(logRatio)
+	if u, err := s.fs.Usage(s.o.StorePathCommitLog); err == nil {
+		m["commitLogDirCapacity"] = fmt.Sprintf("Total : %s, Free : %s.", readableBytes(u.Total), readableBytes(u.Free))
+	}
+	return m
+}
+
+func runtimeText(ms int64) string {
+	sec := ms / 1000
+	return fmt.Sprintf("[ %d days, %d hours, %d minutes, %d seconds ]", sec/86400, sec/3600%24, sec/60%60, sec%60)
+}
+
+// readableBytes is the broker's text of a size: "12.0 GiB".
+func readableBytes(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, k := float64(n)/unit, 0
+	for v >= unit && k < 5 {
+		v /= unit
+		k++
+	}
+	return fmt.Sprintf("%.1f %ciB", v, "KMGTPE"[k])
+}
