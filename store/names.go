@@ -33,3 +33,11 @@ func nameOf(names []string, i int) string {
 	}
 	return strconv.Itoa(i)
 }
+
+// InMemory reports whether the message at a queue offset is there and counts as
+// held in memory (checkInMemByConsumeOffset): so much of the log's end does
+// (accessMessageInMemoryMaxRatio of the machine's memory).
+func (s *Store) InMemory(topic string, queueID int32, offset int64) bool {
+	es := s.Entries(topic, queueID, offset, 1)
+	return len(es) == 1 && es[0].QueueOffset == offset && s.clog.Max()-es[0].PhyOffset <= s.memoryBytes()
+}

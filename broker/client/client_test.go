@@ -1,0 +1,170 @@
+package client
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/wire"
+)
+
+// fakePeer counts the notices it gets.
+type fakePeer struct {
+	mu      sync.Mutex
+	notices int
+	closed  bool
+}
+
+func (p *fakePeer) RemoteAddr() netip.AddrPort { return netip.MustParseAddrPort("127.0.0.1:1") }
+func (p *fakePeer) Alive() bool                { p.mu.Lock(); defer p.mu.Unlock(); return !p.closed }
+func (p *fakePeer) Close()                     { p.mu.Lock(); defer p.mu.Unlock(); p.closed = true }
+func (p *fakePeer) Oneway(o *wire.Outgoing, _ []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if protocol.Code(o.Code) == protocol.NotifyConsumerIDsChanged.Code {
+		p.notices++
+	}
+	return nil
+}
+func (p *fakePeer) Invoke(context.Context, *wire.Outgoing, []byte) (*wire.Command, error) {
+	return nil, context.Canceled
+}
+
+func (p *fakePeer) taken() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.notices
+	p.notices = 0
+	return n
+}
+
+func sub(topic string, version int64) body.SubscriptionData {
+	return body.SubscriptionData{Topic: topic, SubString: "*", SubVersion: version, ExpressionType: "TAG"}
+}
+
+func registration(p Peer, id string, subs ...body.SubscriptionData) Registration {
+	return Registration{
+		Group: "G", Channel: &Channel{Peer: p, ClientID: id}, ConsumeType: body.ConsumePassively, MessageModel: body.Clustering,
+		Subscriptions: subs, Notify: true,
+	}
+}
+
+// ConsumerManager, ConsumerGroupInfo: who is told of what.
+func TestConsumers_NotifyOnChange(t *testing.T) {
+	c := NewConsumers(ConsumerOptions{Clock: clock.NewManual(time.UnixMilli(0))})
+	a, b := &fakePeer{}, &fakePeer{}
+	c.Register(registration(a, "a", sub("T", 1)))
+	require.Equal(t, 1, a.taken(), "a new member is told")
+	c.Register(registration(a, "a", sub("T", 1)))
+	require.Zero(t, a.taken(), "the same heartbeat again changes nothing")
+	c.Register(registration(a, "a", sub("T", 2)))
+	require.Zero(t, a.taken(), "a newer version of a subscription is no change of the group")
+	c.Register(registration(b, "b", sub("T", 2)))
+	require.Equal(t, 1, a.taken())
+	require.Equal(t, 1, b.taken())
+	require.Equal(t, []string{"a", "b"}, c.Find("G").ClientIDs())
+	c.Closed(b)
+	require.Equal(t, 1, a.taken(), "a closed connection is told to the others")
+	c.Unregister("G", a, true)
+	require.Nil(t, c.Find("G"), "the last one out takes the group with it")
+}
+
+func TestConsumers_BroadcastIsNotTold(t *testing.T) {
+	c := NewConsumers(ConsumerOptions{Clock: clock.NewManual(time.UnixMilli(0))})
+	a := &fakePeer{}
+	r := registration(a, "a", sub("T", 1))
+	r.MessageModel = body.Broadcasting
+	c.Register(r)
+	require.Zero(t, a.taken())
+}
+
+// ConsumerGroupInfo.updateSubscription.
+func TestConsumers_NewestHeartbeatDecidesSubscriptions(t *testing.T) {
+	c := NewConsumers(ConsumerOptions{Clock: clock.NewManual(time.UnixMilli(0))})
+	a := &fakePeer{}
+	c.Register(registration(a, "a", sub("T", 5), sub("U", 5)))
+	c.Register(registration(a, "a", sub("T", 4)))
+	v := c.Find("G").View()
+	require.EqualValues(t, 5, v.Subscription("T").SubVersion, "an older version does not replace")
+	require.Nil(t, v.Subscription("U"), "a topic that is not named is dropped")
+
+	r := registration(a, "a")
+	r.WithoutSub, r.Fingerprint = true, 7
+	require.True(t, c.Register(r), "another fingerprint than before")
+	require.NotNil(t, c.Find("G").View().Subscription("T"), "withoutSub leaves the subscriptions")
+	require.False(t, c.Register(r))
+}
+
+func TestConsumers_SweepClosesTheSilent(t *testing.T) {
+	clk := clock.NewManual(time.UnixMilli(0))
+	c := NewConsumers(ConsumerOptions{Clock: clk})
+	a := &fakePeer{}
+	c.Register(registration(a, "a", sub("T", 1)))
+	clk.Advance(120 * time.Second)
+	c.Sweep()
+	require.True(t, a.Alive())
+	clk.Advance(time.Millisecond)
+	c.Sweep()
+	require.False(t, a.Alive())
+	require.Nil(t, c.Find("G"))
+}
+
+func TestConsumers_PulledSubscriptionIsReused(t *testing.T) {
+	clk := clock.NewManual(time.UnixMilli(1000))
+	c := NewConsumers(ConsumerOptions{Clock: clk})
+	s := sub("T", 1000)
+	c.RememberPull("G", &s)
+	require.Same(t, &s, c.Pulled("G", "T", "*", "TAG", 1000))
+	require.Nil(t, c.Pulled("G", "T", "a", "TAG", 1000))
+	require.Same(t, &s, c.Subscription("G", "T"))
+	clk.Advance(10*time.Minute + time.Millisecond)
+	c.Sweep()
+	require.Nil(t, c.Subscription("G", "T"))
+}
+
+func TestProducers_PickAndClient(t *testing.T) {
+	p := NewProducers(clock.NewManual(time.UnixMilli(0)), nil)
+	a, b := &fakePeer{}, &fakePeer{}
+	p.Register("P", &Channel{Peer: a, ClientID: "a"})
+	p.Register("P", &Channel{Peer: b, ClientID: "b"})
+	seen := map[string]bool{}
+	for range 4 {
+		seen[p.Pick("P").ClientID] = true
+	}
+	require.Len(t, seen, 2, "round robin")
+	b.Close()
+	require.Equal(t, "a", p.Pick("P").ClientID, "a dead channel is passed over")
+	require.Equal(t, "b", p.Client("b").ClientID)
+	p.Closed(b)
+	require.Nil(t, p.Client("b"))
+	p.Unregister("P", a)
+	require.Empty(t, p.Groups())
+	require.Nil(t, p.Pick("P"))
+}
+
+// RebalanceLockManager.
+func TestLocks(t *testing.T) {
+	clk := clock.NewManual(time.UnixMilli(0))
+	l := NewLocks(clk)
+	q0, q1 := body.MessageQueue{Topic: "T", BrokerName: "b", QueueID: 0}, body.MessageQueue{Topic: "T", BrokerName: "b", QueueID: 1}
+	require.Equal(t, []body.MessageQueue{q0, q1}, l.Lock("G", []body.MessageQueue{q0, q1}, "a"))
+	require.Empty(t, l.Lock("G", []body.MessageQueue{q0}, "b"))
+	require.True(t, l.AnyLive("G"))
+	require.False(t, l.AnyLive("H"))
+	l.Unlock("G", []body.MessageQueue{q0}, "b")
+	require.Empty(t, l.Lock("G", []body.MessageQueue{q0}, "b"), "only the holder can unlock")
+	clk.Advance(LockLife)
+	require.Empty(t, l.Lock("G", []body.MessageQueue{q0}, "b"), "60 s are not over")
+	clk.Advance(time.Millisecond)
+	require.Equal(t, []body.MessageQueue{q0}, l.Lock("G", []body.MessageQueue{q0}, "b"), "an expired lock is free")
+	l.Unlock("G", []body.MessageQueue{q0}, "b")
+	l.Sweep()
+	require.False(t, l.AnyLive("G"))
+}

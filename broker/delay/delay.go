@@ -1,0 +1,331 @@
+// Package delay delivers messages of the delay levels: it reads the queues of
+// SCHEDULE_TOPIC_XXXX and stores each due message again under its real topic
+// (ScheduleMessageService). How far each level has come stands in
+// config/delayOffset.json.
+//
+// A message is delivered at least once. A level's offset is written to the file
+// only after the log holds the delivered copies on disk, so that a crash repeats
+// deliveries but never skips one.
+//
+// Goroutines: one deliverer and one persister, from Start to Shutdown. Lock:
+// Service.mu, a leaf.
+package delay
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/compat/fastjson"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store"
+)
+
+const (
+	tick      = 100 * time.Millisecond // between looks at the queues
+	batchSize = 64                     // deliveries that go into the store together
+)
+
+// Store is what delivery needs of the message store.
+type Store interface {
+	Entries(topic string, queueID int32, from int64, max int) []store.QueueEntry
+	RecordAt(phyOffset int64) ([]byte, error)
+	PutBatch(puts []*store.Put)
+	MinOffset(topic string, queueID int32) int64
+	MaxOffset(topic string, queueID int32) int64
+	MaxPhyOffset() int64
+	FlushedOffset() int64
+}
+
+// Options configure a Service.
+type Options struct {
+	Store  Store
+	Levels prepare.Levels
+	Files  configfile.Files
+	Path   string // of delayOffset.json
+	// PersistEvery is flushDelayOffsetInterval, 0 means 10 s.
+	PersistEvery time.Duration
+	Clock        clock.Clock
+	Logger       *slog.Logger
+}
+
+// Service delivers.
+type Service struct {
+	opts Options
+
+	mu      sync.Mutex    // guards the fields below
+	offsets map[int]int64 // by level: the next entry to deliver
+	version body.DataVersion
+	pending *snapshot // waits for the log to be flushed
+
+	saved int64 // data version in the file, of Persist alone
+
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+// snapshot is a state that may be persisted once the log is on disk up to phy.
+type snapshot struct {
+	text    []byte
+	phy     int64
+	counter int64 // of the data version
+}
+
+// file is delayOffset.json (DelayOffsetSerializeWrapper).
+type file struct {
+	DataVersion body.DataVersion `json:"dataVersion"`
+	OffsetTable map[int]int64    `json:"offsetTable"`
+}
+
+// Load reads the offsets and brings them into the range of their queues.
+func Load(opts Options) (*Service, error) {
+	opts.Clock = clock.Or(opts.Clock)
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.PersistEvery == 0 {
+		opts.PersistEvery = 10 * time.Second
+	}
+	s := &Service{opts: opts, offsets: map[int]int64{}, stop: make(chan struct{})}
+	var f file
+	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
+	if err != nil && !errors.Is(err, configfile.ErrNone) {
+		return nil, fmt.Errorf("delay: load: %w", err)
+	}
+	s.version, s.saved = f.DataVersion, f.DataVersion.Counter
+	maps.Copy(s.offsets, f.OffsetTable)
+	for level := 1; level <= len(opts.Levels); level++ {
+		q := prepare.QueueOf(level)
+		low, high := opts.Store.MinOffset(topic.Schedule, q), opts.Store.MaxOffset(topic.Schedule, q)
+		at, known := s.offsets[level]
+		if next := min(max(at, low), high); known && next != at {
+			opts.Logger.Warn("delay offset outside its queue", "level", level, "offset", at, "min", low, "max", high)
+			s.offsets[level] = next
+		}
+	}
+	return s, nil
+}
+
+// Start starts delivering.
+func (s *Service) Start() {
+	s.done.Add(2)
+	go s.deliver()
+	go s.persistLoop()
+}
+
+// Shutdown stops delivering. Call Persist after the store was flushed.
+func (s *Service) Shutdown() {
+	close(s.stop)
+	s.done.Wait()
+}
+
+// Offsets gives "delivered,max" of every level that has any, for the runtime
+// information (scheduleMessageOffset_<level>).
+func (s *Service) Offsets() map[int]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[int]string, len(s.offsets))
+	for level, offset := range s.offsets {
+		out[level] = fmt.Sprintf("%d,%d", offset, s.opts.Store.MaxOffset(topic.Schedule, prepare.QueueOf(level)))
+	}
+	return out
+}
+
+func (s *Service) deliver() {
+	defer s.done.Done()
+	t := s.opts.Clock.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-t.C():
+		}
+		for level := 1; level <= len(s.opts.Levels); level++ {
+			for s.deliverSome(level) && !s.stopped() {
+			}
+		}
+	}
+}
+
+func (s *Service) stopped() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// deliverSome delivers a batch of due messages of a level and reports whether
+// more may be due.
+func (s *Service) deliverSome(level int) bool {
+	q := prepare.QueueOf(level)
+	at := s.offset(level)
+	entries := s.opts.Store.Entries(topic.Schedule, q, at, batchSize)
+	if len(entries) == 0 {
+		if low := s.opts.Store.MinOffset(topic.Schedule, q); low > at {
+			s.opts.Logger.Error("scheduled messages were removed before they were delivered", "level", level, "from", at, "to", low)
+			s.setOffset(level, low)
+		}
+		return false
+	}
+	now := s.opts.Clock.NowMillis()
+	limit := now + s.opts.Levels.Delay(level).Milliseconds()
+	var puts []*store.Put
+	var wait sync.WaitGroup
+	next, full := at, len(entries) == batchSize
+	for _, e := range entries {
+		due := e.TagsCode
+		if due > limit { // the clock was set back: do not wait longer than the level
+			due = now
+		}
+		if due > now {
+			full = false
+			break
+		}
+		next = e.QueueOffset + 1
+		if p := s.redeliver(level, e); p != nil {
+			wait.Add(1)
+			p.Done = func(*store.Put) { wait.Done() }
+			puts = append(puts, p)
+		}
+	}
+	if len(puts) > 0 {
+		s.opts.Store.PutBatch(puts)
+		for _, p := range puts {
+			if !p.Pending {
+				wait.Done()
+			}
+		}
+		wait.Wait()
+	}
+	for _, p := range puts {
+		switch st := p.Result.Status; st {
+		case store.PutOK, store.FlushDiskTimeout, store.FlushSlaveTimeout, store.SlaveNotAvailable:
+		case store.MessageIllegal, store.PropertiesSizeExceeded:
+			s.opts.Logger.Error("a scheduled message cannot be delivered", "level", level, "topic", p.Msg.Topic, "status", st, "err", p.Result.Err)
+		default:
+			// The store does not take messages now: deliver the batch again later.
+			s.opts.Logger.Warn("scheduled messages wait: the store refused them", "level", level, "status", st, "err", p.Result.Err)
+			return false
+		}
+	}
+	s.setOffset(level, next)
+	return full
+}
+
+// redeliver builds the record under the real topic. The properties keep DELAY,
+// REAL_TOPIC and REAL_QID as Java's do. nil means that there is nothing to
+// deliver, which is logged.
+func (s *Service) redeliver(level int, e store.QueueEntry) *store.Put {
+	rec, err := s.opts.Store.RecordAt(e.PhyOffset)
+	if err != nil {
+		s.opts.Logger.Error("a scheduled message is gone", "level", level, "queueOffset", e.QueueOffset, "err", err)
+		return nil
+	}
+	var m message.Message
+	if _, err := message.Decode(rec, &m, false); err != nil {
+		s.opts.Logger.Error("a scheduled message is unreadable", "level", level, "queueOffset", e.QueueOffset, "err", err)
+		return nil
+	}
+	name, ok := message.Get(m.Properties, message.PropertyRealTopic)
+	qid, _ := message.Get(m.Properties, message.PropertyRealQueueID)
+	queueID, err := strconv.ParseInt(qid, 10, 32)
+	if !ok || err != nil || name == topic.TransHalf {
+		s.opts.Logger.Error("a scheduled message has no valid real topic", "level", level, "queueOffset", e.QueueOffset, "topic", name, "queue", qid)
+		return nil
+	}
+	m.Topic, m.QueueID = strings.Clone(name), int32(queueID)
+	m.TagsCode = 0
+	if tags, ok := message.Get(m.Properties, message.PropertyTags); ok {
+		m.TagsCode = message.TagsHash(tags)
+	}
+	return &store.Put{Msg: m}
+}
+
+func (s *Service) offset(level int) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.offsets[level]
+}
+
+func (s *Service) setOffset(level int, offset int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.offsets[level] != offset {
+		s.offsets[level] = offset
+		s.version.Counter++
+		s.version.Timestamp = s.opts.Clock.NowMillis()
+	}
+}
+
+func (s *Service) persistLoop() {
+	defer s.done.Done()
+	t := s.opts.Clock.NewTicker(s.opts.PersistEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-t.C():
+			if err := s.Persist(); err != nil {
+				s.opts.Logger.Error("delay offsets not written", "err", err)
+			}
+		}
+	}
+}
+
+// Persist writes the newest state whose deliveries are on disk, and remembers
+// the present state for the next call. Two calls must not overlap.
+func (s *Service) Persist() error {
+	flushed := s.opts.Store.FlushedOffset()
+	s.mu.Lock()
+	text, err := s.encodeLocked()
+	if err != nil {
+		s.mu.Unlock()
+		return fmt.Errorf("delay: encode %s: %w", s.opts.Path, err)
+	}
+	now := &snapshot{text: text, phy: s.opts.Store.MaxPhyOffset(), counter: s.version.Counter}
+	var write *snapshot
+	switch {
+	case now.phy <= flushed:
+		write, s.pending = now, nil
+	case s.pending != nil && s.pending.phy <= flushed:
+		write, s.pending = s.pending, now
+	case s.pending == nil:
+		s.pending = now
+	}
+	s.mu.Unlock()
+	if write == nil || write.counter == s.saved {
+		return nil
+	}
+	if err := s.opts.Files.Save(s.opts.Path, write.text); err != nil {
+		return err
+	}
+	s.saved = write.counter
+	return nil
+}
+
+// Encode is the present state as delayOffset.json has it: the body of
+// GET_ALL_DELAY_OFFSET (45).
+func (s *Service) Encode() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.encodeLocked()
+}
+
+// encodeLocked REQUIRES: s.mu.
+func (s *Service) encodeLocked() ([]byte, error) {
+	return fastjson.Append(nil, &file{DataVersion: s.version, OffsetTable: s.offsets}, fastjson.Pretty)
+}

@@ -1,0 +1,249 @@
+// Package group keeps the consumer group settings of a broker
+// (SubscriptionGroupManager) and the topics a group is forbidden to read, in
+// config/subscriptionGroup.json in Java's form.
+//
+// It owns no goroutine. Readers see immutable snapshots; Table.mu orders the
+// writers, and the file is written under Table.saveMu only.
+package group
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/compat/fastjson"
+	"github.com/merlinmq/merlin/protocol/body"
+)
+
+// MaxLength is the longest group name (Validators.CHARACTER_MAX_LENGTH is 255;
+// a retry topic of the name must fit too, which the store checks).
+const MaxLength = 255
+
+// systemPrefix begins the names of system groups.
+const systemPrefix = "CID_RMQ_SYS_"
+
+// ForbidRead is the bit of the forbidden table that stops reading
+// (PermName.INDEX_PERM_READ).
+const ForbidRead = 2
+
+// Config are the settings a Table reads; they may change while it runs.
+type Config struct {
+	AutoCreate   bool // autoCreateSubscriptionGroup
+	CreateSystem bool // enableCreateSysGroup
+}
+
+// Options configure a Table.
+type Options struct {
+	Files  configfile.Files
+	Path   string // of subscriptionGroup.json
+	Config func() Config
+	Logger *slog.Logger
+	Now    func() int64 // ms, for data versions
+}
+
+// Table holds the groups.
+type Table struct {
+	opts   Options
+	groups sync.Map // string → *body.SubscriptionGroupConfig, immutable
+
+	mu        sync.Mutex // guards changes of groups, and the fields below
+	version   body.DataVersion
+	forbidden map[string]map[string]int32 // group → topic → bits
+
+	saveMu sync.Mutex // one writer of the file
+}
+
+type file struct {
+	DataVersion            body.DataVersion                        `json:"dataVersion"`
+	ForbiddenTable         map[string]map[string]int32             `json:"forbiddenTable"`
+	SubscriptionGroupTable map[string]body.SubscriptionGroupConfig `json:"subscriptionGroupTable"`
+}
+
+// Load reads the table and adds the predefined groups. A file that cannot be
+// read is an error.
+func Load(opts Options) (*Table, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	t := &Table{opts: opts, forbidden: map[string]map[string]int32{}}
+	for _, name := range []string{
+		"TOOLS_CONSUMER", "FILTERSRV_CONSUMER", "SELF_TEST_C_GROUP", "CID_ONS-HTTP-PROXY", "CID_ONSAPI_PULL",
+		"CID_ONSAPI_PERMISSION", "CID_ONSAPI_OWNER", "CID_RMQ_SYS_TRANS",
+	} {
+		c := body.NewSubscriptionGroupConfig(name)
+		t.groups.Store(name, &c)
+	}
+	var f file
+	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
+	if err != nil && !errors.Is(err, configfile.ErrNone) {
+		return nil, fmt.Errorf("group: load: %w", err)
+	}
+	for name, c := range f.SubscriptionGroupTable {
+		c.GroupName = name
+		t.groups.Store(name, &c)
+	}
+	if f.ForbiddenTable != nil {
+		t.forbidden = f.ForbiddenTable
+	}
+	t.version = f.DataVersion
+	return t, nil
+}
+
+// Find gives a group, an immutable snapshot, or nil. The name may alias a frame.
+func (t *Table) Find(name string) *body.SubscriptionGroupConfig {
+	v, ok := t.groups.Load(name)
+	if !ok {
+		return nil
+	}
+	return v.(*body.SubscriptionGroupConfig)
+}
+
+// FindOrCreate gives a group, created with the defaults when it is not there and
+// may be, or nil. The name may alias a frame.
+func (t *Table) FindOrCreate(name string) (*body.SubscriptionGroupConfig, error) {
+	if c := t.Find(name); c != nil {
+		return c, nil
+	}
+	cfg := t.opts.Config()
+	if !cfg.AutoCreate && !(cfg.CreateSystem && strings.HasPrefix(name, systemPrefix)) {
+		return nil, nil
+	}
+	if name == "" || len(name) > MaxLength || !topic.LegalName(name) {
+		return nil, nil
+	}
+	t.mu.Lock()
+	if c := t.Find(name); c != nil {
+		t.mu.Unlock()
+		return c, nil
+	}
+	c := body.NewSubscriptionGroupConfig(strings.Clone(name))
+	t.storeLocked(&c)
+	t.mu.Unlock()
+	t.opts.Logger.Info("consumer group created", "group", c.GroupName)
+	return &c, t.save()
+}
+
+// storeLocked REQUIRES: t.mu.
+func (t *Table) storeLocked(c *body.SubscriptionGroupConfig) {
+	t.groups.Store(c.GroupName, c)
+	t.nextVersionLocked()
+}
+
+// nextVersionLocked REQUIRES: t.mu.
+func (t *Table) nextVersionLocked() {
+	t.version.Counter++
+	t.version.Timestamp = t.opts.Now()
+}
+
+// Put creates or replaces groups and writes the file.
+func (t *Table) Put(cs ...body.SubscriptionGroupConfig) error {
+	t.mu.Lock()
+	for i := range cs {
+		c := cs[i]
+		t.storeLocked(&c)
+	}
+	t.mu.Unlock()
+	return t.save()
+}
+
+// Delete forgets a group and its forbidden topics. It reports whether the group
+// was there.
+func (t *Table) Delete(name string) (bool, error) {
+	t.mu.Lock()
+	_, was := t.groups.LoadAndDelete(name)
+	delete(t.forbidden, name)
+	t.nextVersionLocked()
+	t.mu.Unlock()
+	if !was {
+		return false, nil
+	}
+	return true, t.save()
+}
+
+// Forbidden gives the forbidden bits of a group on a topic. The strings may
+// alias a frame.
+func (t *Table) Forbidden(name, topicName string) int32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return max(0, t.forbidden[name][topicName])
+}
+
+// ReadForbidden reports whether the group may not read the topic.
+func (t *Table) ReadForbidden(name, topicName string) bool {
+	return t.Forbidden(name, topicName)&(1<<ForbidRead) != 0
+}
+
+// SetForbidden sets or clears one bit. Clearing the last bit of a topic removes
+// all entries of the group, as Java does and tools show.
+func (t *Table) SetForbidden(name, topicName string, bit uint, set bool) error {
+	t.mu.Lock()
+	v := max(0, t.forbidden[name][topicName])
+	if set {
+		v |= 1 << bit
+	} else {
+		v &^= 1 << bit
+	}
+	if v == 0 {
+		delete(t.forbidden, name)
+	} else {
+		if t.forbidden[name] == nil {
+			t.forbidden[name] = map[string]int32{}
+		}
+		t.forbidden[name][topicName] = v
+	}
+	t.nextVersionLocked()
+	t.mu.Unlock()
+	return t.save()
+}
+
+// ForbiddenTable gives a copy of all forbidden bits.
+func (t *Table) ForbiddenTable() map[string]map[string]int32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make(map[string]map[string]int32, len(t.forbidden))
+	for g, m := range t.forbidden {
+		out[g] = maps.Clone(m)
+	}
+	return out
+}
+
+// All gives every group, sorted by name, with the data version.
+func (t *Table) All() ([]*body.SubscriptionGroupConfig, body.DataVersion) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []*body.SubscriptionGroupConfig
+	t.groups.Range(func(_, v any) bool {
+		out = append(out, v.(*body.SubscriptionGroupConfig))
+		return true
+	})
+	sort.Slice(out, func(i, j int) bool { return out[i].GroupName < out[j].GroupName })
+	return out, t.version
+}
+
+func (t *Table) save() error {
+	t.saveMu.Lock()
+	defer t.saveMu.Unlock()
+	all, version := t.All()
+	f := file{DataVersion: version, ForbiddenTable: t.ForbiddenTable(),
+		SubscriptionGroupTable: make(map[string]body.SubscriptionGroupConfig, len(all))}
+	for _, c := range all {
+		f.SubscriptionGroupTable[c.GroupName] = *c
+	}
+	data, err := fastjson.Append(nil, &f, fastjson.Pretty)
+	if err != nil {
+		return fmt.Errorf("group: encode %s: %w", t.opts.Path, err)
+	}
+	if err := t.opts.Files.Save(t.opts.Path, data); err != nil {
+		return fmt.Errorf("group: %w", err)
+	}
+	return nil
+}
+
+// Persist writes the file; the broker calls it when it stops.
+func (t *Table) Persist() error { return t.save() }

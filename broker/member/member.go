@@ -1,0 +1,165 @@
+// Package member handles what clients say of themselves and ask of their group:
+// HEART_BEAT (34), UNREGISTER_CLIENT (35), GET_CONSUMER_LIST_BY_GROUP (38),
+// LOCK_BATCH_MQ (41), UNLOCK_BATCH_MQ (42) and CHECK_CLIENT_CONFIG (46). It owns
+// no goroutine and no lock.
+package member
+
+import (
+	"log/slog"
+	"strconv"
+
+	"github.com/merlinmq/merlin/broker/client"
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/filter"
+	"github.com/merlinmq/merlin/broker/group"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/header"
+	"github.com/merlinmq/merlin/protocol/wire"
+	"github.com/merlinmq/merlin/remoting"
+)
+
+// Fields of the heartbeat answer that have no header class.
+const (
+	supportV2 = "IS_SUPPORT_HEART_BEAT_V2"
+	subChange = "IS_SUB_CHANGE"
+)
+
+// Deps are what the handlers stand on.
+type Deps struct {
+	Config    *config.Holder
+	Topics    *topic.Table
+	Groups    *group.Table
+	Consumers *client.Consumers
+	Producers *client.Producers
+	Locks     *client.Locks
+	Logger    *slog.Logger
+}
+
+// Handler handles the codes.
+type Handler struct{ Deps }
+
+// New makes a handler.
+func New(d Deps) *Handler { return &Handler{Deps: d} }
+
+// Heartbeat handles HEART_BEAT (34). A consumer entry whose group is unknown and
+// may not be created is passed over, as Java does: the client learns it from its
+// pulls.
+func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*remoting.Answer, error) {
+	var hb body.HeartbeatData
+	if err := body.Unmarshal(r.Cmd.Body, &hb); err != nil {
+		return nil, protocol.Errorf(protocol.SystemError, "heartbeat body: %s", err)
+	}
+	cfg := h.Config.Get()
+	changed := false
+	for i := range hb.ConsumerDataSet {
+		c := &hb.ConsumerDataSet[i]
+		if cfg.RejectPullConsumerEnable && c.ConsumeType == body.ConsumeActively {
+			continue
+		}
+		fresh, err := h.consumer(r, &hb, c)
+		if err != nil {
+			return nil, err
+		}
+		changed = changed || fresh
+	}
+	for _, p := range hb.ProducerDataSet {
+		h.Producers.Register(p.GroupName, channel(r, hb.ClientID))
+	}
+	if hb.HeartbeatFingerprint == 0 {
+		changed = true // a classic heartbeat is always told so
+	}
+	return &remoting.Answer{Ext: []wire.Field{{Key: supportV2, Value: "true"}, {Key: subChange, Value: strconv.FormatBool(changed)}}}, nil
+}
+
+func channel(r *remoting.Request, clientID string) *client.Channel {
+	return &client.Channel{Peer: r.Conn, ClientID: clientID, Language: r.Cmd.Language, Version: r.Cmd.Version}
+}
+
+func (h *Handler) consumer(r *remoting.Request, hb *body.HeartbeatData, c *body.ConsumerData) (changed bool, err error) {
+	g, err := h.Groups.FindOrCreate(c.GroupName)
+	if err != nil || g == nil {
+		return false, err
+	}
+	ordered := false
+	for _, s := range c.SubscriptionDataSet {
+		if tc := h.Topics.Find(s.Topic); tc != nil && tc.Order {
+			ordered = true
+		}
+	}
+	var flag int32
+	if c.UnitMode {
+		flag = topic.FlagUnitSub
+	}
+	if _, err := h.Topics.CreateForGroup(topic.Retry(g.GroupName), g.RetryQueueNums, topic.PermRead|topic.PermWrite, flag, ordered); err != nil {
+		return false, err
+	}
+	return h.Consumers.Register(client.Registration{
+		Group: g.GroupName, Channel: channel(r, hb.ClientID),
+		ConsumeType: c.ConsumeType, MessageModel: c.MessageModel, ConsumeFromWhere: c.ConsumeFromWhere,
+		Subscriptions: c.SubscriptionDataSet,
+		WithoutSub:    hb.WithoutSub && hb.HeartbeatFingerprint != 0,
+		Fingerprint:   hb.HeartbeatFingerprint,
+		Notify:        g.NotifyConsumerIDsChangedEnable,
+	}), nil
+}
+
+// Unregister handles UNREGISTER_CLIENT (35).
+func (h *Handler) Unregister(r *remoting.Request, q *header.UnregisterClientRequest) (*remoting.Answer, error) {
+	if q.ProducerGroup.Set {
+		h.Producers.Unregister(q.ProducerGroup.V, r.Conn)
+	}
+	if q.ConsumerGroup.Set {
+		g, err := h.Groups.FindOrCreate(q.ConsumerGroup.V)
+		if err != nil {
+			return nil, err
+		}
+		h.Consumers.Unregister(q.ConsumerGroup.V, r.Conn, g == nil || g.NotifyConsumerIDsChangedEnable)
+	}
+	return &remoting.Answer{}, nil
+}
+
+// ListConsumers handles GET_CONSUMER_LIST_BY_GROUP (38).
+func (h *Handler) ListConsumers(_ *remoting.Request, q *header.GetConsumerListByGroupRequest) (*remoting.Answer, error) {
+	g := h.Consumers.Find(q.ConsumerGroup.V)
+	if g == nil {
+		return nil, protocol.Errorf(protocol.SystemError, "no consumer for this group, %s", q.ConsumerGroup.V)
+	}
+	b, err := body.Marshal(&body.GetConsumerListByGroupResponseBody{ConsumerIDList: g.ClientIDs()})
+	return &remoting.Answer{Body: b}, err
+}
+
+// Lock handles LOCK_BATCH_MQ (41).
+func (h *Handler) Lock(r *remoting.Request, _ *header.LockBatchMqRequest) (*remoting.Answer, error) {
+	var q body.LockBatchRequestBody
+	if err := body.Unmarshal(r.Cmd.Body, &q); err != nil {
+		return nil, protocol.Errorf(protocol.SystemError, "lock body: %s", err)
+	}
+	held := h.Locks.Lock(q.ConsumerGroup, q.MqSet, q.ClientID)
+	b, err := body.Marshal(&body.LockBatchResponseBody{LockOKMQSet: held})
+	return &remoting.Answer{Body: b}, err
+}
+
+// Unlock handles UNLOCK_BATCH_MQ (42).
+func (h *Handler) Unlock(r *remoting.Request, _ *header.UnlockBatchMqRequest) (*remoting.Answer, error) {
+	var q body.UnlockBatchRequestBody
+	if err := body.Unmarshal(r.Cmd.Body, &q); err != nil {
+		return nil, protocol.Errorf(protocol.SystemError, "unlock body: %s", err)
+	}
+	h.Locks.Unlock(q.ConsumerGroup, q.MqSet, q.ClientID)
+	return &remoting.Answer{}, nil
+}
+
+// CheckConfig handles CHECK_CLIENT_CONFIG (46): may this subscription be used?
+// The topic is not looked at.
+func (h *Handler) CheckConfig(r *remoting.Request, _ *header.None) (*remoting.Answer, error) {
+	var q body.CheckClientRequestBody
+	if err := body.Unmarshal(r.Cmd.Body, &q); err != nil {
+		return nil, protocol.Errorf(protocol.SystemError, "check body: %s", err)
+	}
+	if s := q.SubscriptionData; s != nil && !filter.IsTag(s.ExpressionType) {
+		return nil, protocol.Errorf(protocol.SystemError, "The broker does not support consumer to filter message by %s", s.ExpressionType)
+	}
+	return &remoting.Answer{}, nil
+}

@@ -1,0 +1,113 @@
+package send
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/stats"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/header"
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/protocol/wire"
+	"github.com/merlinmq/merlin/remoting"
+	"github.com/merlinmq/merlin/store"
+)
+
+// answer tells the producer what came of its message, once, and releases o.
+func (o *one) answer() {
+	h, cfg, res := o.h, o.h.Config.Get(), &o.put.Result
+	code, remark := verdict(cfg, h.Store, res)
+	if !stored(res.Status) {
+		if res.Err != nil {
+			h.Logger.Warn("send refused", "topic", o.topic, "queue", o.queueID, "status", remark, "err", res.Err)
+		}
+		o.to.Send(h.refuse(cfg, code, remark))
+		o.release()
+		return
+	}
+	h.count(cfg, o)
+	a := remoting.Answer{Code: code, Ext: regionFields(cfg)}
+	rh := header.SendMessageResponse{
+		MsgID:       wire.Some(h.messageIDs(res)),
+		QueueID:     wire.Some(o.queueID),
+		QueueOffset: wire.Some(res.QueueOffset),
+	}
+	if len(o.uniqKey) > 0 {
+		rh.TransactionID = wire.Some(string(o.uniqKey))
+	}
+	a.Header = &rh
+	o.to.Send(&a)
+	o.release()
+}
+
+func stored(s store.PutStatus) bool { return s <= store.SlaveNotAvailable }
+
+// messageIDs is the offset message id, or those of a batch joined by commas.
+func (h *Handler) messageIDs(res *store.PutResult) string {
+	if len(res.PhyOffsets) == 0 {
+		return message.OffsetMessageID(h.StoreHost, res.PhyOffset)
+	}
+	ids := make([]string, len(res.PhyOffsets))
+	for i, phy := range res.PhyOffsets {
+		ids[i] = message.OffsetMessageID(h.StoreHost, phy)
+	}
+	return strings.Join(ids, ",")
+}
+
+// count keeps the statistics of a stored message.
+func (h *Handler) count(cfg *config.Config, o *one) {
+	n, size := int64(o.put.Result.Messages), int64(o.put.Result.Bytes)
+	name := o.put.Msg.Topic
+	if name == topic.Schedule {
+		key := name + "@" + strconv.Itoa(int(o.put.Msg.QueueID))
+		h.Stats.Item(stats.QueuePutNums, key).Add(n, 1)
+		h.Stats.Item(stats.QueuePutSize, key).Add(size, 1)
+	}
+	h.Stats.Item(stats.TopicPutNums, name).Add(n, 1)
+	h.Stats.Item(stats.TopicPutSize, name).Add(size, 1)
+	h.Stats.Item(stats.BrokerPutNums, cfg.BrokerClusterName).Add(n, 1)
+}
+
+// verdict maps the outcome of an append to the code and remark of the answer.
+func verdict(cfg *config.Config, s Store, res *store.PutResult) (protocol.ResponseCode, string) {
+	switch res.Status {
+	case store.PutOK:
+		return protocol.Success, ""
+	case store.FlushDiskTimeout:
+		return protocol.FlushDiskTimeout, ""
+	case store.FlushSlaveTimeout:
+		return protocol.FlushSlaveTimeout, ""
+	case store.SlaveNotAvailable:
+		return protocol.SlaveNotAvailable, ""
+	case store.InSyncReplicasNotEnough:
+		return protocol.SystemError, "in-sync replicas not enough"
+	case store.CreateMappedFileFailed:
+		return protocol.SystemError, "create mapped file failed, server is busy or broken."
+	case store.MessageIllegal, store.PropertiesSizeExceeded:
+		return protocol.MessageIllegal, illegalRemark(cfg)
+	case store.ServiceNotAvailable:
+		why := "it takes messages again"
+		if err := s.Writable(); err != nil {
+			why = err.Error()
+		}
+		return protocol.ServiceNotAvailable, "service not available now. It may be caused by one of the following reasons: " +
+			"the broker's disk is full [" + why + "], messages are put to the slave, message store has been shut down, etc."
+	case store.OSPageCacheBusy:
+		return protocol.SystemBusy, "[PC_SYNCHRONIZED]broker busy, start flow control for a while"
+	case store.WheelTimerNotEnable:
+		return protocol.SystemError, "accurate timer message is not enabled, timerWheelEnable is false"
+	default:
+		return protocol.SystemError, "UNKNOWN_ERROR"
+	}
+}
+
+func illegalRemark(cfg *config.Config) string {
+	return "the message is illegal, maybe msg body or properties length not matched. msg body length limit " +
+		strconv.Itoa(int(cfg.MaxMessageSize)) + "B, msg properties length limit 32KB."
+}
+
+// humanTime is Java's timeMillisToHumanString2.
+func humanTime(ms int64) string { return time.UnixMilli(ms).Format("2006-01-02 15:04:05,000") }

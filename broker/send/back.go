@@ -1,0 +1,106 @@
+package send
+
+import (
+	"strconv"
+
+	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/stats"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/header"
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/remoting"
+	"github.com/merlinmq/merlin/store"
+)
+
+// Back handles CONSUMER_SEND_MSG_BACK (36): a message that could not be consumed
+// goes to the retry topic of its group after a delay, or, when it was tried too
+// often, to the dead letter topic.
+func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest) (*remoting.Answer, error) {
+	cfg := h.Config.Get()
+	g, err := h.Groups.FindOrCreate(q.Group.V)
+	if err != nil {
+		return nil, err
+	}
+	if g == nil {
+		return nil, protocol.Errorf(protocol.SubscriptionGroupNotExist, "subscription group not exist, %s %s", q.Group.V, faq)
+	}
+	if cfg.BrokerPermission&topic.PermWrite == 0 {
+		return nil, protocol.Errorf(protocol.NoPermission, "the broker[%s] sending message is forbidden", cfg.BrokerIP1)
+	}
+	if g.RetryQueueNums <= 0 {
+		return &remoting.Answer{Code: protocol.Success}, nil // the group wants no retries
+	}
+	var flag int32
+	if q.UnitMode {
+		flag = topic.FlagUnitSub
+	}
+	retry := topic.Retry(g.GroupName)
+	tc, err := h.Topics.CreateForGroup(retry, g.RetryQueueNums, topic.PermRead|topic.PermWrite, flag, false)
+	if err != nil {
+		return nil, err
+	}
+	if tc.Perm&topic.PermWrite == 0 {
+		return nil, protocol.Errorf(protocol.NoPermission, "the topic[%s] sending message is forbidden", retry)
+	}
+	rec, err := h.Store.RecordAt(q.Offset.V)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.SystemError, "look message by offset failed, %d", q.Offset.V)
+	}
+	var m message.Message
+	if _, err := message.Decode(rec, &m, false); err != nil {
+		return nil, protocol.Errorf(protocol.SystemError, "look message by offset failed, %d", q.Offset.V)
+	}
+	m.QueueID = int32(h.Rand(int(g.RetryQueueNums)))
+	return h.putBack(&m, tc, g, q, r.Cmd.Version)
+}
+
+// putBack stores the copy of m.
+func (h *Handler) putBack(m *message.Message, retry *body.TopicConfig, g *body.SubscriptionGroupConfig, q *header.ConsumerSendMsgBackRequest, version int32) (*remoting.Answer, error) {
+	limit := g.RetryMaxTimes
+	if version >= version349 && q.MaxReconsumeTimes.Set {
+		limit = q.MaxReconsumeTimes.V
+	}
+	origin := m.Topic
+	props := string(m.Properties)
+	if was, ok := message.Get(m.Properties, message.PropertyRetryTopic); ok {
+		origin = was
+	} else {
+		props = string(prepare.With(props, message.PropertyRetryTopic, m.Topic))
+	}
+	if id, ok := message.Get(m.Properties, message.PropertyOriginMessageID); !ok || id == "" {
+		props = string(prepare.With(props, message.PropertyOriginMessageID, message.OffsetMessageID(m.StoreHost, m.PhyOffset)))
+	}
+	level := int(q.DelayLevel.V)
+	dead := m.ReconsumeTimes >= limit || level < 0
+	m.Topic = retry.TopicName
+	if dead {
+		level = 0
+		tc, err := h.Topics.CreateForGroup(topic.DLQ(g.GroupName), 1, topic.PermRead|topic.PermWrite, 0, false)
+		if err != nil {
+			return nil, err
+		}
+		m.Topic, m.QueueID = tc.TopicName, 0
+	} else if level == 0 {
+		level = 3 + int(m.ReconsumeTimes)
+	}
+	m.Properties = prepare.With(props, message.PropertyDelayLevel, strconv.Itoa(level), message.PropertyWait, "false")
+	m.ReconsumeTimes++
+	m.StoreHost = h.StoreHost
+	if tags, ok := message.Get(m.Properties, message.PropertyTags); ok {
+		m.TagsCode = message.TagsHash(tags)
+	}
+	if level > 0 {
+		h.Levels.Schedule(m, level)
+	}
+	res := h.Store.Put(&store.Put{Msg: *m})
+	if res.Status != store.PutOK {
+		return nil, protocol.Errorf(protocol.SystemError, "%s", res.Status)
+	}
+	h.Stats.Item(stats.SendBackPutNums, stats.TopicGroupKey(origin, g.GroupName)).Add(1, 1)
+	if dead {
+		h.Logger.Info("message became a dead letter", "group", g.GroupName, "topic", origin, "offset", q.Offset.V, "reconsumeTimes", m.ReconsumeTimes-1)
+	}
+	return &remoting.Answer{Code: protocol.Success}, nil
+}

@@ -1,0 +1,67 @@
+package send
+
+import (
+	"strconv"
+
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/remoting"
+)
+
+// acceptBatch builds the records of a SEND_BATCH_MESSAGE (320): one record per
+// entry, all in one queue. The broker's properties are added to each.
+func (h *Handler) acceptBatch(cfg *config.Config, r *remoting.Request, o *one, tc *body.TopicConfig) *remoting.Answer {
+	q := &o.header
+	if len(o.topic) > topic.MaxLength {
+		return h.refuse(cfg, protocol.MessageIllegal, "message topic length too long "+strconv.Itoa(len(o.topic)))
+	}
+	if topic.IsRetry(o.topic) {
+		return h.refuse(cfg, protocol.MessageIllegal, "batch request does not support retry group "+o.topic)
+	}
+	seen := prepare.Scan(q.Properties.V)
+	delay, err := delayLevel(seen.Delay)
+	if err != nil {
+		return h.refuse(cfg, protocol.SystemError, err.Error())
+	}
+	if delay > 0 || q.SysFlag.V&message.SysFlagTransactionMask != 0 {
+		return h.refuse(cfg, protocol.MessageIllegal, illegalRemark(cfg))
+	}
+	if len(r.Cmd.Body) > int(cfg.MaxMessageSize) {
+		return h.refuse(cfg, protocol.MessageIllegal, illegalRemark(cfg))
+	}
+	o.put.Msg = message.Message{
+		Topic: o.topic, QueueID: o.queueID, Flag: q.Flag.V, SysFlag: q.SysFlag.V,
+		BornTimestamp: q.BornTimestamp.V, BornHost: r.Conn.RemoteAddr(), StoreHost: h.StoreHost,
+		ReconsumeTimes: q.ReconsumeTimes.V,
+	}
+	if tc.TopicFilterType == body.MultiTag {
+		o.put.Msg.SysFlag |= message.SysFlagMultiTags
+	}
+	added := prepare.Added{Region: cfg.RegionID, TraceOn: cfg.TraceOn, Cluster: cfg.BrokerClusterName}
+	none := prepare.Seen{}
+	err = message.DecodeBatchBody(r.Cmd.Body, func(e message.BatchEntry) error {
+		start := len(o.props)
+		o.props = append(o.props, e.Properties...)
+		if n := len(e.Properties); n > 0 && e.Properties[n-1] != 2 {
+			o.props = append(o.props, 2)
+		}
+		// The header's properties follow those of every entry.
+		o.props = added.Append(o.props, q.Properties.V, &none, "")
+		e.Properties = o.props[start:len(o.props):len(o.props)]
+		o.entries = append(o.entries, e)
+		return nil
+	})
+	if err != nil {
+		return h.refuse(cfg, protocol.MessageIllegal, "the batch body is malformed: "+err.Error())
+	}
+	if len(o.entries) == 0 {
+		return h.refuse(cfg, protocol.MessageIllegal, illegalRemark(cfg))
+	}
+	o.put.Batch = o.entries
+	o.put.Done, o.put.Arg = completed, o
+	return nil
+}

@@ -1,0 +1,357 @@
+// Package send takes messages in: SEND_MESSAGE (10), SEND_MESSAGE_V2 (310),
+// SEND_BATCH_MESSAGE (320) and CONSUMER_SEND_MSG_BACK (36).
+//
+// All sends of one read wake-up of a connection arrive together and go into the
+// store together. Under asynchronous flush they are answered before the handler
+// returns; under synchronous flush the store's flusher completes them and answers
+// from its own goroutine. The package owns no goroutine and no lock.
+package send
+
+import (
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/merlinmq/merlin/broker/client"
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/group"
+	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/stats"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/header"
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/protocol/wire"
+	"github.com/merlinmq/merlin/remoting"
+	"github.com/merlinmq/merlin/store"
+)
+
+// faq stands at the end of some remarks, as Java's clients print it.
+const faq = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
+
+// version349 is MQVersion V3_4_9: from here on clients send maxReconsumeTimes.
+const version349 = 121
+
+// Store is what sending needs of the message store.
+type Store interface {
+	PutBatch(puts []*store.Put)
+	Put(p *store.Put) store.PutResult
+	RecordAt(phyOffset int64) ([]byte, error)
+	// Writable says why nothing can be stored, or nil.
+	Writable() error
+}
+
+// Deps are what the handlers stand on.
+type Deps struct {
+	Config *config.Holder
+	Topics *topic.Table
+	Groups *group.Table
+	Locks  *client.Locks
+	Store  Store
+	Stats  *stats.Manager
+	Levels prepare.Levels
+	IDs    *prepare.IDs
+	Clock  clock.Clock
+	Logger *slog.Logger
+	// Rand gives a random number below n.
+	Rand func(n int) int
+	// StoreHost is the address that stands in records and message ids.
+	StoreHost netip.AddrPort
+}
+
+// Handler handles the send codes.
+type Handler struct {
+	Deps
+	pool sync.Pool // *batch
+}
+
+// New makes a handler.
+func New(d Deps) *Handler {
+	h := &Handler{Deps: d}
+	h.pool.New = func() any { return &batch{} }
+	return h
+}
+
+// batch is the working memory of one wake-up.
+type batch struct {
+	sends []*one
+	puts  []*store.Put
+}
+
+// one is a message (or a batch request) on its way into the store. It is reused
+// when it was answered; what it keeps over that time is its own memory.
+type one struct {
+	h       *Handler
+	put     store.Put
+	to      remoting.ReplyTo
+	header  header.SendMessageRequestV2
+	props   []byte
+	uniqKey []byte
+	entries []message.BatchEntry
+	queueID int32
+	topic   string // canonical name, not the frame's
+	from    *batch // nil once the store keeps it
+}
+
+var ones = sync.Pool{New: func() any { return &one{} }}
+
+// Sends handles neighbouring SEND_MESSAGE, SEND_MESSAGE_V2 and
+// SEND_BATCH_MESSAGE requests of a connection in their order.
+func (h *Handler) Sends(rs []*remoting.Request) {
+	b := h.pool.Get().(*batch)
+	cfg := h.Config.Get()
+	for _, r := range rs {
+		o := ones.Get().(*one)
+		o.h, o.to = h, r.To()
+		if a := h.accept(cfg, r, o); a != nil {
+			o.to.Send(a)
+			o.release()
+			continue
+		}
+		b.sends = append(b.sends, o)
+		b.puts = append(b.puts, &o.put)
+	}
+	if len(b.puts) > 0 {
+		h.Store.PutBatch(b.puts)
+	}
+	for i, p := range b.puts {
+		if !p.Pending {
+			b.sends[i].answer()
+		}
+	}
+	clear(b.sends)
+	clear(b.puts)
+	b.sends, b.puts = b.sends[:0], b.puts[:0]
+	h.pool.Put(b)
+}
+
+// completed is the Done of every put.
+func completed(p *store.Put) { p.Arg.(*one).answer() }
+
+func (o *one) release() {
+	o.put = store.Put{}
+	o.props, o.uniqKey, o.entries = o.props[:0], o.uniqKey[:0], o.entries[:0]
+	if cap(o.props) > 64<<10 {
+		o.props = nil
+	}
+	o.topic, o.to, o.h = "", remoting.ReplyTo{}, nil
+	ones.Put(o)
+}
+
+// accept checks a request and fills o.put. A non-nil answer refuses it.
+func (h *Handler) accept(cfg *config.Config, r *remoting.Request, o *one) *remoting.Answer {
+	if err := decode(r.Cmd, &o.header); err != nil {
+		return h.refuse(cfg, protocol.SystemError, err.Error())
+	}
+	q := &o.header
+	if start := cfg.StartAcceptSendRequestTimeStamp; start > 0 && h.Clock.NowMillis() < start {
+		return h.refuse(cfg, protocol.SystemError, "broker unable to service, until "+humanTime(start))
+	}
+	tc, a := h.checkTopic(cfg, r, q)
+	if a != nil {
+		return a
+	}
+	o.queueID = q.QueueID.V
+	if o.queueID < 0 {
+		if tc.WriteQueueNums <= 0 {
+			return h.refuse(cfg, protocol.SystemError, "topic["+tc.TopicName+"] has no write queues")
+		}
+		o.queueID = int32(h.Rand(int(tc.WriteQueueNums)))
+	}
+	o.topic = tc.TopicName
+	if q.Batch.Or(false) {
+		return h.acceptBatch(cfg, r, o, tc)
+	}
+	return h.acceptSingle(cfg, r, o, tc)
+}
+
+// decode reads the header of any send code into the V2 form.
+func decode(c *wire.Command, q *header.SendMessageRequestV2) error {
+	q.Reset()
+	if protocol.Code(c.Code) != protocol.SendMessage.Code && protocol.Code(c.Code) != protocol.SendReplyMessage.Code {
+		return q.DecodeFields(c)
+	}
+	var v1 header.SendMessageRequest
+	v1.Reset()
+	if err := v1.DecodeFields(c); err != nil {
+		return err
+	}
+	*q = header.SendMessageRequestV2{
+		ProducerGroup: v1.ProducerGroup, Topic: v1.Topic, DefaultTopic: v1.DefaultTopic,
+		DefaultTopicQueueNums: v1.DefaultTopicQueueNums, QueueID: v1.QueueID, SysFlag: v1.SysFlag,
+		BornTimestamp: v1.BornTimestamp, Flag: v1.Flag, Properties: v1.Properties, ReconsumeTimes: v1.ReconsumeTimes,
+		UnitMode: v1.UnitMode, MaxReconsumeTimes: v1.MaxReconsumeTimes, Batch: v1.Batch, BrokerName: v1.Bname,
+	}
+	return nil
+}
+
+// checkTopic is msgCheck: may the topic be sent to, is it there or may it be
+// made, is the queue one of its queues.
+func (h *Handler) checkTopic(cfg *config.Config, r *remoting.Request, q *header.SendMessageRequestV2) (*body.TopicConfig, *remoting.Answer) {
+	if !q.Topic.Set || !q.QueueID.Set {
+		return nil, h.refuse(cfg, protocol.SystemError, "the request has no topic or no queueId")
+	}
+	name := q.Topic.V
+	tc := h.Topics.Find(name)
+	if cfg.BrokerPermission&topic.PermWrite == 0 && tc != nil && tc.Order {
+		return nil, h.refuse(cfg, protocol.NoPermission, "the broker["+cfg.BrokerIP1+"] sending message is forbidden")
+	}
+	if remark := topic.Validate(name); remark != "" {
+		return nil, h.refuse(cfg, protocol.InvalidParameter, remark)
+	}
+	if topic.ForbidsSending(name) {
+		return nil, h.refuse(cfg, protocol.NoPermission, "Sending message to topic["+name+"] is forbidden.")
+	}
+	if tc == nil {
+		var err error
+		if tc, err = h.makeTopic(q); err != nil {
+			return nil, h.refuse(cfg, protocol.SystemError, err.Error())
+		}
+		if tc == nil {
+			return nil, h.refuse(cfg, protocol.TopicNotExist, "topic["+name+"] not exist, apply first please!"+faq)
+		}
+	}
+	if q.QueueID.V >= max(tc.WriteQueueNums, tc.ReadQueueNums) {
+		return nil, h.refuse(cfg, protocol.InvalidParameter, "request queueId["+strconv.Itoa(int(q.QueueID.V))+"] is illegal, "+
+			topic.Describe(tc)+" Producer: "+r.Conn.RemoteAddr().String())
+	}
+	return tc, nil
+}
+
+func (h *Handler) makeTopic(q *header.SendMessageRequestV2) (*body.TopicConfig, error) {
+	name := q.Topic.V
+	var flag int32
+	if q.UnitMode.Or(false) {
+		flag = topic.FlagUnit
+		if topic.IsRetry(name) {
+			flag = topic.FlagUnitSub
+		}
+	}
+	tc, err := h.Topics.CreateOnSend(name, q.DefaultTopic.V, q.DefaultTopicQueueNums.V, flag)
+	if tc == nil && err == nil && topic.IsRetry(name) {
+		tc, err = h.Topics.CreateForGroup(name, 1, topic.PermRead|topic.PermWrite, flag, false)
+	}
+	return tc, err
+}
+
+// acceptSingle builds the record of one message.
+func (h *Handler) acceptSingle(cfg *config.Config, r *remoting.Request, o *one, tc *body.TopicConfig) *remoting.Answer {
+	q, text := &o.header, o.header.Properties.V
+	seen := prepare.Scan(text)
+	delay, err := delayLevel(seen.Delay)
+	if err != nil {
+		return h.refuse(cfg, protocol.SystemError, err.Error())
+	}
+	m := &o.put.Msg
+	*m = message.Message{
+		Topic: o.topic, QueueID: o.queueID, Flag: q.Flag.V, SysFlag: q.SysFlag.V, Body: r.Cmd.Body,
+		BornTimestamp: q.BornTimestamp.V, BornHost: r.Conn.RemoteAddr(), StoreHost: h.StoreHost,
+		ReconsumeTimes: q.ReconsumeTimes.V, TagsCode: message.TagsHash(seen.Tags),
+	}
+	if tc.TopicFilterType == body.MultiTag {
+		m.SysFlag |= message.SysFlagMultiTags
+	}
+	if topic.IsRetry(o.topic) {
+		dead, a := h.retryOrDead(cfg, r, o)
+		if a != nil {
+			return a
+		}
+		if dead {
+			delay = 0
+			text = string(prepare.With(text, message.PropertyDelayLevel, "-1"))
+			seen = prepare.Scan(text)
+		}
+	}
+	if tc.Attributes["cleanup.policy"] == "COMPACTION" && strings.TrimSpace(seen.Keys) == "" {
+		return h.refuse(cfg, protocol.MessageIllegal, "Required message key is missing")
+	}
+	if strings.EqualFold(seen.Transaction, "true") && !(m.ReconsumeTimes > 0 && delay > 0) {
+		// Half messages are not served yet: storing one would lose it silently.
+		return h.refuse(cfg, protocol.NoPermission, "the broker["+cfg.BrokerIP1+"] sending transaction message is forbidden")
+	}
+	fresh := ""
+	if seen.UniqKey == "" {
+		fresh = h.IDs.Next()
+		o.uniqKey = append(o.uniqKey, fresh...)
+	} else {
+		o.uniqKey = append(o.uniqKey, seen.UniqKey...)
+	}
+	added := prepare.Added{Region: cfg.RegionID, TraceOn: cfg.TraceOn, Cluster: cfg.BrokerClusterName}
+	o.props = added.Append(o.props, text, &seen, fresh)
+	m.Properties = o.props
+	if a := h.detour(cfg, m, &seen, delay); a != nil {
+		return a
+	}
+	o.put.Done, o.put.Arg = completed, o
+	return nil
+}
+
+// detour sends delayed messages to the schedule topic and refuses what is not
+// served.
+func (h *Handler) detour(cfg *config.Config, m *message.Message, seen *prepare.Seen, delay int) *remoting.Answer {
+	if seen.InnerNum && m.SysFlag&message.SysFlagInnerBatch == 0 {
+		return h.refuse(cfg, protocol.MessageIllegal, illegalRemark(cfg))
+	}
+	if t := m.SysFlag & message.SysFlagTransactionMask; t != 0 && t != message.SysFlagCommit {
+		return nil
+	}
+	if delay > 0 {
+		h.Levels.Schedule(m, delay)
+		return nil
+	}
+	if seen.Timer && !seen.TimerDone {
+		return h.refuse(cfg, protocol.SystemError, "accurate timer message is not enabled, timerWheelEnable is false")
+	}
+	return nil
+}
+
+// retryOrDead looks at a send to a retry topic (3.6 of the behaviours): too many
+// tries, or a group that consumes in order, and the message is a dead letter.
+func (h *Handler) retryOrDead(cfg *config.Config, r *remoting.Request, o *one) (dead bool, a *remoting.Answer) {
+	name := topic.GroupOfRetry(o.topic)
+	g, err := h.Groups.FindOrCreate(name)
+	if err != nil {
+		return false, h.refuse(cfg, protocol.SystemError, err.Error())
+	}
+	if g == nil {
+		return false, h.refuse(cfg, protocol.SubscriptionGroupNotExist, "subscription group not exist, "+name+" "+faq)
+	}
+	limit := g.RetryMaxTimes
+	if r.Cmd.Version >= version349 && o.header.MaxReconsumeTimes.Set {
+		limit = o.header.MaxReconsumeTimes.V
+	}
+	if o.header.ReconsumeTimes.V <= limit && !h.Locks.AnyLive(name) {
+		return false, nil
+	}
+	tc, err := h.Topics.CreateForGroup(topic.DLQ(name), 1, topic.PermRead|topic.PermWrite, 0, false)
+	if err != nil {
+		return false, h.refuse(cfg, protocol.SystemError, err.Error())
+	}
+	o.topic, o.queueID = tc.TopicName, 0
+	o.put.Msg.Topic, o.put.Msg.QueueID = o.topic, o.queueID
+	return true, nil
+}
+
+func delayLevel(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return 0, protocol.Errorf(protocol.SystemError, "For input string: %q", text)
+	}
+	return int(n), nil
+}
+
+// refuse is a failed send: even these carry the region and the trace switch.
+func (h *Handler) refuse(cfg *config.Config, code protocol.ResponseCode, remark string) *remoting.Answer {
+	return &remoting.Answer{Code: code, Remark: remark, HasRemark: true, Ext: regionFields(cfg)}
+}
+
+func regionFields(cfg *config.Config) []wire.Field {
+	return []wire.Field{{Key: message.PropertyMsgRegion, Value: cfg.RegionID}, {Key: message.PropertyTraceSwitch, Value: strconv.FormatBool(cfg.TraceOn)}}
+}

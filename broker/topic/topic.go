@@ -1,0 +1,348 @@
+// Package topic keeps the topics of a broker (TopicConfigManager): the system
+// topics, automatic and administrative creation, and their file
+// config/topics.json in Java's form.
+//
+// It owns no goroutine. Readers see immutable snapshots of a topic; Table.mu
+// orders the writers, and the file is written under Table.saveMu only.
+package topic
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/compat/fastjson"
+	"github.com/merlinmq/merlin/protocol/body"
+)
+
+// scheduleQueues is the number of queues of the schedule topic.
+const scheduleQueues = 18
+
+// Config are the settings a Table reads; they may change while it runs.
+type Config struct {
+	ClusterName     string
+	BrokerName      string
+	AutoCreateTopic bool  // autoCreateTopicEnable
+	DefaultQueues   int32 // defaultTopicQueueNums
+	ClusterTopic    bool  // clusterTopicEnable
+	BrokerTopic     bool  // brokerTopicEnable
+	TraceTopic      bool  // traceTopicEnable
+	TraceTopicName  string
+	ReviveQueues    int32 // reviveQueueNum
+	TimerTopic      bool  // whether timer messages are served
+}
+
+// Options configure a Table.
+type Options struct {
+	Files  configfile.Files
+	Path   string // of topics.json
+	Config func() Config
+	Logger *slog.Logger
+	Now    func() int64 // ms, for data versions
+	// Changed is called after a topic was created or changed, without a lock:
+	// the broker registers it with the name servers. It must not block.
+	Changed func(c body.TopicConfig)
+}
+
+// Table holds the topics.
+type Table struct {
+	opts   Options
+	topics sync.Map // string → *body.TopicConfig, immutable
+
+	mu      sync.Mutex // guards changes of topics, and the fields below
+	version body.DataVersion
+	system  map[string]bool
+
+	saveMu sync.Mutex // one writer of the file; held with mu never wanted inside
+}
+
+type file struct {
+	DataVersion      body.DataVersion            `json:"dataVersion"`
+	TopicConfigTable map[string]body.TopicConfig `json:"topicConfigTable"`
+}
+
+// Load reads the table and adds the system topics. A file that cannot be read is
+// an error: starting without the topics would lose their queue counts.
+func Load(opts Options) (*Table, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Changed == nil {
+		opts.Changed = func(body.TopicConfig) {}
+	}
+	t := &Table{opts: opts, system: maps.Clone(builtinSystem)}
+	t.addSystem()
+	var f file
+	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
+	if err != nil && !errors.Is(err, configfile.ErrNone) {
+		return nil, fmt.Errorf("topic: load: %w", err)
+	}
+	for name, c := range f.TopicConfigTable {
+		c.TopicName = name
+		t.topics.Store(name, &c)
+	}
+	t.version = f.DataVersion
+	return t, nil
+}
+
+func (t *Table) addSystem() {
+	c := t.opts.Config()
+	rw, all := PermRead|PermWrite, PermRead|PermWrite|PermInherit
+	add := func(name string, queues, perm int32) {
+		t.system[name] = true
+		tc := body.NewTopicConfig(name)
+		tc.ReadQueueNums, tc.WriteQueueNums, tc.Perm = queues, queues, perm
+		t.topics.Store(name, &tc)
+	}
+	permOf := func(open bool) int32 {
+		if open {
+			return all
+		}
+		return PermInherit
+	}
+	add(SelfTest, 1, rw)
+	if c.AutoCreateTopic {
+		add(AutoCreateKey, c.DefaultQueues, all)
+	}
+	add(Benchmark, 1024, rw)
+	add(c.ClusterName, 16, permOf(c.ClusterTopic))
+	add(c.BrokerName, 1, permOf(c.BrokerTopic))
+	add(OffsetMovedEvent, 1, rw)
+	add(Schedule, scheduleQueues, rw)
+	if c.TraceTopic {
+		add(c.TraceTopicName, 1, rw)
+	}
+	add(Reply(c.ClusterName), 1, rw)
+	add(revivePrefix+c.ClusterName, c.ReviveQueues, rw)
+	add(syncMemberPrefix+c.BrokerName, 1, PermInherit)
+	add(TransHalf, 1, rw)
+	add(TransOpHalf, 1, rw)
+	if c.TimerTopic {
+		add(Timer, 1, rw)
+	}
+}
+
+// Find gives a topic, an immutable snapshot, or nil. The name may alias a frame.
+func (t *Table) Find(name string) *body.TopicConfig {
+	v, ok := t.topics.Load(name)
+	if !ok {
+		return nil
+	}
+	return v.(*body.TopicConfig)
+}
+
+// IsSystem reports whether a topic is the broker's own.
+func (t *Table) IsSystem(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.system[name] || strings.HasPrefix(name, systemPrefix)
+}
+
+// SystemTopics lists the broker's own topics, sorted (answer of 305).
+func (t *Table) SystemTopics() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]string, 0, len(t.system))
+	for name := range t.system {
+		out = append(out, name)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// CreateOnSend makes a topic after a template when a message came for a topic
+// that is not there: queues and permission follow the template, when it may be
+// inherited. It gives nil when the topic may not be created. The strings may
+// alias a frame.
+func (t *Table) CreateOnSend(name, template string, clientQueues, sysFlag int32) (*body.TopicConfig, error) {
+	return t.create(name, func() *body.TopicConfig {
+		from := t.Find(template)
+		if from == nil || from.Perm&PermInherit == 0 {
+			t.opts.Logger.Warn("topic not created: no template to inherit from", "topic", name, "template", template)
+			return nil
+		}
+		if from.TopicName == AutoCreateKey && !t.opts.Config().AutoCreateTopic {
+			return nil // the template came from an older file
+		}
+		c := body.NewTopicConfig(strings.Clone(name))
+		c.ReadQueueNums = max(0, min(clientQueues, from.WriteQueueNums))
+		c.WriteQueueNums = c.ReadQueueNums
+		c.Perm = from.Perm &^ PermInherit
+		c.TopicSysFlag = sysFlag
+		c.TopicFilterType = from.TopicFilterType
+		return &c
+	})
+}
+
+// CreateForGroup gives a retry or dead letter topic, made with this many queues
+// when it is not there, whatever the settings of auto creation. order marks it
+// as ordered.
+func (t *Table) CreateForGroup(name string, queues, perm, sysFlag int32, order bool) (*body.TopicConfig, error) {
+	if c := t.Find(name); c != nil && c.Order != order {
+		next := *c
+		next.Order = order
+		return &next, t.Put(next)
+	}
+	return t.create(name, func() *body.TopicConfig {
+		c := body.NewTopicConfig(strings.Clone(name))
+		c.ReadQueueNums, c.WriteQueueNums = queues, queues
+		c.Perm, c.TopicSysFlag, c.Order = perm, sysFlag, order
+		return &c
+	})
+}
+
+func (t *Table) create(name string, build func() *body.TopicConfig) (*body.TopicConfig, error) {
+	if c := t.Find(name); c != nil {
+		return c, nil
+	}
+	t.mu.Lock()
+	if c := t.Find(name); c != nil {
+		t.mu.Unlock()
+		return c, nil
+	}
+	c := build()
+	if c == nil {
+		t.mu.Unlock()
+		return nil, nil
+	}
+	t.storeLocked(c)
+	t.mu.Unlock()
+	t.opts.Logger.Info("topic created", "topic", c.TopicName, "queues", c.WriteQueueNums, "perm", PermString(c.Perm))
+	if err := t.save(); err != nil {
+		return nil, err
+	}
+	t.opts.Changed(*c)
+	return c, nil
+}
+
+// storeLocked REQUIRES: t.mu.
+func (t *Table) storeLocked(c *body.TopicConfig) {
+	t.topics.Store(c.TopicName, c)
+	t.version.Counter++
+	t.version.Timestamp = t.opts.Now()
+}
+
+// Put creates or replaces topics as they are, and writes the file.
+func (t *Table) Put(cs ...body.TopicConfig) error {
+	t.mu.Lock()
+	for i := range cs {
+		c := cs[i]
+		t.storeLocked(&c)
+	}
+	t.mu.Unlock()
+	if err := t.save(); err != nil {
+		return err
+	}
+	for _, c := range cs {
+		t.opts.Changed(c)
+	}
+	return nil
+}
+
+// Delete forgets a topic. It reports whether the topic was there.
+func (t *Table) Delete(name string) (bool, error) {
+	t.mu.Lock()
+	_, was := t.topics.LoadAndDelete(name)
+	if was {
+		t.version.Counter++
+		t.version.Timestamp = t.opts.Now()
+	}
+	t.mu.Unlock()
+	if !was {
+		return false, nil
+	}
+	t.opts.Logger.Info("topic deleted", "topic", name)
+	return true, t.save()
+}
+
+// MarkOrdered sets the order flag of the topics that the name server lists as
+// ordered (ORDER_TOPIC_CONFIG).
+func (t *Table) MarkOrdered(names []string) error {
+	var changed []body.TopicConfig
+	for _, name := range names {
+		if c := t.Find(name); c != nil && !c.Order {
+			next := *c
+			next.Order = true
+			changed = append(changed, next)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	t.mu.Lock()
+	for i := range changed {
+		t.storeLocked(&changed[i])
+	}
+	t.mu.Unlock()
+	return t.save()
+}
+
+// All gives every topic, sorted by name, with the data version they belong to.
+func (t *Table) All() ([]*body.TopicConfig, body.DataVersion) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []*body.TopicConfig
+	t.topics.Range(func(_, v any) bool {
+		out = append(out, v.(*body.TopicConfig))
+		return true
+	})
+	sort.Slice(out, func(i, j int) bool { return out[i].TopicName < out[j].TopicName })
+	return out, t.version
+}
+
+// Version is the data version.
+func (t *Table) Version() body.DataVersion {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.version
+}
+
+// NextVersion makes a new data version without a change of a topic: the name
+// servers take the next registration as news then.
+func (t *Table) NextVersion() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.version.Counter++
+	t.version.Timestamp = t.opts.Now()
+}
+
+// save writes the file with what stands in the table when its turn comes.
+func (t *Table) save() error {
+	t.saveMu.Lock()
+	defer t.saveMu.Unlock()
+	all, version := t.All()
+	f := file{DataVersion: version, TopicConfigTable: make(map[string]body.TopicConfig, len(all))}
+	for _, c := range all {
+		f.TopicConfigTable[c.TopicName] = *c
+	}
+	data, err := fastjson.Append(nil, &f, fastjson.Pretty)
+	if err != nil {
+		return fmt.Errorf("topic: encode %s: %w", t.opts.Path, err)
+	}
+	if err := t.opts.Files.Save(t.opts.Path, data); err != nil {
+		return fmt.Errorf("topic: %w", err)
+	}
+	return nil
+}
+
+// Persist writes the file; the broker calls it when it stops.
+func (t *Table) Persist() error { return t.save() }
+
+// Describe prints a topic as Java's TopicConfig does: it stands in remarks.
+func Describe(c *body.TopicConfig) string {
+	names := make([]string, 0, len(c.Attributes))
+	for k := range c.Attributes {
+		names = append(names, k)
+	}
+	sort.Strings(names)
+	for i, k := range names {
+		names[i] = k + "=" + c.Attributes[k]
+	}
+	return fmt.Sprintf("TopicConfig [topicName=%s, readQueueNums=%d, writeQueueNums=%d, perm=%s, topicFilterType=%s, topicSysFlag=%d, order=%t, attributes={%s}]",
+		c.TopicName, c.ReadQueueNums, c.WriteQueueNums, PermString(c.Perm), c.TopicFilterType, c.TopicSysFlag, c.Order, strings.Join(names, ", "))
+}

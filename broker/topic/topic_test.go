@@ -1,0 +1,166 @@
+package topic
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/protocol/body"
+)
+
+const path = "/store/config/topics.json"
+
+type rig struct {
+	*Table
+	cfg     Config
+	changed []string
+}
+
+func load(t *testing.T, files configfile.Files) *rig {
+	t.Helper()
+	r := &rig{cfg: Config{
+		ClusterName: "DefaultCluster", BrokerName: "broker-a", AutoCreateTopic: true, DefaultQueues: 8,
+		ClusterTopic: true, BrokerTopic: true, ReviveQueues: 8,
+	}}
+	var err error
+	r.Table, err = Load(Options{
+		Files: files, Path: path, Config: func() Config { return r.cfg }, Now: func() int64 { return 42 },
+		Changed: func(c body.TopicConfig) { r.changed = append(r.changed, c.TopicName) },
+	})
+	require.NoError(t, err)
+	return r
+}
+
+// TopicConfigManager.init.
+func TestLoad_HasTheSystemTopics(t *testing.T) {
+	r := load(t, configfile.NewMemory())
+	for name, queues := range map[string]int32{
+		"TBW102": 8, "SCHEDULE_TOPIC_XXXX": 18, "BenchmarkTest": 1024, "SELF_TEST_TOPIC": 1, "OFFSET_MOVED_EVENT": 1,
+		"DefaultCluster": 16, "broker-a": 1, "DefaultCluster_REPLY_TOPIC": 1, "rmq_sys_REVIVE_LOG_DefaultCluster": 8,
+		"rmq_sys_SYNC_BROKER_MEMBER_broker-a": 1, "RMQ_SYS_TRANS_HALF_TOPIC": 1, "RMQ_SYS_TRANS_OP_HALF_TOPIC": 1,
+	} {
+		c := r.Find(name)
+		require.NotNil(t, c, name)
+		require.Equal(t, queues, c.WriteQueueNums, name)
+		require.True(t, r.IsSystem(name), name)
+	}
+	require.Equal(t, PermRead|PermWrite|PermInherit, r.Find("TBW102").Perm)
+	require.False(t, r.IsSystem("mine"))
+	require.True(t, r.IsSystem("rmq_sys_anything"))
+}
+
+// TopicConfigManager.createTopicInSendMessageMethod.
+func TestCreateOnSend(t *testing.T) {
+	files := configfile.NewMemory()
+	r := load(t, files)
+	c, err := r.CreateOnSend("T", "TBW102", 4, FlagUnit)
+	require.NoError(t, err)
+	require.EqualValues(t, 4, c.WriteQueueNums, "the client's wish when it is smaller")
+	require.Equal(t, PermRead|PermWrite, c.Perm, "the inherit bit is not inherited")
+	require.Equal(t, FlagUnit, c.TopicSysFlag)
+	require.Equal(t, []string{"T"}, r.changed)
+	c, err = r.CreateOnSend("U", "TBW102", 100, 0)
+	require.NoError(t, err)
+	require.EqualValues(t, 8, c.WriteQueueNums)
+	c, err = r.CreateOnSend("V", "T", 4, 0)
+	require.NoError(t, err)
+	require.Nil(t, c, "T does not let inherit")
+	c, err = r.CreateOnSend("V", "missing", 4, 0)
+	require.NoError(t, err)
+	require.Nil(t, c)
+	r.cfg.AutoCreateTopic = false
+	c, err = r.CreateOnSend("V", "TBW102", 4, 0)
+	require.NoError(t, err)
+	require.Nil(t, c, "auto creation was switched off")
+
+	require.EqualValues(t, 4, load(t, files).Find("T").ReadQueueNums, "it survives a reload")
+}
+
+func TestCreateForGroup_ChangesTheOrderFlag(t *testing.T) {
+	r := load(t, configfile.NewMemory())
+	r.cfg.AutoCreateTopic = false
+	c, err := r.CreateForGroup(Retry("G"), 1, PermRead|PermWrite, 0, false)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, c.ReadQueueNums)
+	c, err = r.CreateForGroup(Retry("G"), 5, PermRead|PermWrite, 0, true)
+	require.NoError(t, err)
+	require.True(t, c.Order)
+	require.EqualValues(t, 1, c.ReadQueueNums)
+}
+
+func TestDelete(t *testing.T) {
+	files := configfile.NewMemory()
+	r := load(t, files)
+	require.NoError(t, r.Put(body.NewTopicConfig("T")))
+	was, err := r.Delete("T")
+	require.NoError(t, err)
+	require.True(t, was)
+	was, err = r.Delete("T")
+	require.NoError(t, err)
+	require.False(t, was)
+	require.Nil(t, load(t, files).Find("T"))
+}
+
+func TestLoad_ReadsJavas(t *testing.T) {
+	files := configfile.NewMemory()
+	require.NoError(t, files.Save(path, []byte(`{
+	"dataVersion":{"counter":7,"stateVersion":0,"timestamp":1758240000000},
+	"topicConfigTable":{
+		"TopicA":{"attributes":{"+message.type":"NORMAL"},"order":true,"perm":6,"readQueueNums":3,
+			"topicFilterType":"SINGLE_TAG","topicName":"TopicA","topicSysFlag":0,"writeQueueNums":5,},
+	}
+}`)))
+	r := load(t, files)
+	require.Equal(t, "TopicConfig [topicName=TopicA, readQueueNums=3, writeQueueNums=5, perm=RW-, topicFilterType=SINGLE_TAG, topicSysFlag=0, order=true, attributes={+message.type=NORMAL}]",
+		Describe(r.Find("TopicA")))
+	require.EqualValues(t, 7, r.Version().Counter)
+	require.NotNil(t, r.Find("TBW102"), "system topics are there beside those of the file")
+}
+
+func TestLoad_BrokenFileIsAnError(t *testing.T) {
+	files := configfile.NewMemory()
+	require.NoError(t, files.Save(path, []byte(`{"topicConfigTable":{`)))
+	_, err := Load(Options{Files: files, Path: path, Config: func() Config { return Config{} }})
+	require.ErrorContains(t, err, path)
+}
+
+type failing struct{ configfile.Files }
+
+func (failing) Save(string, []byte) error { return errors.New("disk full") }
+
+func TestCreate_TellsAFullDisk(t *testing.T) {
+	r := load(t, failing{configfile.NewMemory()})
+	_, err := r.CreateOnSend("T", "TBW102", 4, 0)
+	require.ErrorContains(t, err, "disk full")
+}
+
+func TestTable_ManyAtOnce(t *testing.T) {
+	files := configfile.NewMemory()
+	r := load(t, files)
+	r.opts.Changed = func(body.TopicConfig) {}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for i := range 50 {
+				_, err := r.CreateOnSend("T"+strings.Repeat("x", i), "TBW102", 4, 0)
+				require.NoError(t, err)
+			}
+		})
+	}
+	all.Wait()
+	require.NotNil(t, load(t, files).Find("T"+strings.Repeat("x", 49)), "the last save has everything")
+}
+
+func TestValidate(t *testing.T) {
+	require.Empty(t, Validate("%RETRY%a|b_-Z9"))
+	require.Equal(t, "The specified topic is blank.", Validate(" "))
+	require.Contains(t, Validate("ä"), "illegal characters")
+	require.Contains(t, Validate("a b"), "illegal characters")
+	require.Empty(t, Validate(strings.Repeat("a", 127)))
+	require.Contains(t, Validate(strings.Repeat("a", 128)), "longer")
+	require.Equal(t, "R-X", PermString(5))
+}
