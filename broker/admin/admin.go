@@ -1,0 +1,153 @@
+package admin
+
+import (
+	"log/slog"
+	"strconv"
+	"sync"
+
+	"github.com/merlinmq/merlin/broker/client"
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/group"
+	"github.com/merlinmq/merlin/broker/offset"
+	"github.com/merlinmq/merlin/broker/stats"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/wire"
+	"github.com/merlinmq/merlin/remoting"
+	"github.com/merlinmq/merlin/store"
+)
+
+// Store is what administration needs of the message store.
+type Store interface {
+	MinOffset(topic string, queueID int32) int64
+	MaxOffset(topic string, queueID int32) int64
+	OffsetByTime(topic string, queueID int32, timestamp int64, upper bool) int64
+	StoreTimeAt(topic string, queueID int32, offset int64) int64
+	EarliestStoreTime(topic string, queueID int32) int64
+	Entries(topic string, queueID int32, from int64, max int) []store.QueueEntry
+	RecordAt(phyOffset int64) ([]byte, error)
+	DeleteTopic(topic string) error
+	Topics() []string
+	MaxPhyOffset() int64
+	// RuntimeInfo is the store's part of GET_BROKER_RUNTIME_INFO (28).
+	RuntimeInfo() map[string]string
+	// QueueIDs lists the queues of a topic that were written.
+	QueueIDs(topic string) []int32
+	// CleanNow runs the clean-up of deleteWhen now.
+	CleanNow() error
+	// CleanExpiredQueues deletes consume queues without messages, but for topics
+	// that keep spares.
+	CleanExpiredQueues(keep func(topic string) bool) error
+}
+
+// Delay is what administration needs of the delay levels.
+type Delay interface {
+	// Offsets gives "delivered,max" of every level that has any.
+	Offsets() map[int]string
+	// Encode gives delayOffset.json.
+	Encode() ([]byte, error)
+}
+
+// Lanes are the lanes whose queues GET_BROKER_RUNTIME_INFO (28) shows; a nil one
+// shows an empty queue.
+type Lanes struct {
+	Send, Pull, LitePull, Query, Ack, EndTransaction *remoting.Lane
+}
+
+// Deps are what the handlers stand on.
+type Deps struct {
+	Config    *config.Holder
+	Topics    *topic.Table
+	Groups    *group.Table
+	Offsets   *offset.Table
+	Consumers *client.Consumers
+	Producers *client.Producers
+	Stats     *stats.Manager
+	Store     Store
+	Delay     Delay
+	Lanes     Lanes
+	Clock     clock.Clock
+	Logger    *slog.Logger // nil: nothing is logged
+	// Register tells the name servers of a changed broker permission. It must not
+	// block.
+	Register func()
+}
+
+// Handler answers the requests of this package; its methods may run together.
+type Handler struct {
+	Deps
+
+	// changing lets one change of topics or groups at a time through. It is held
+	// while their file is written; no other lock is taken before it.
+	changing sync.Mutex
+}
+
+// New makes a Handler.
+func New(d Deps) *Handler {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Register == nil {
+		d.Register = func() {}
+	}
+	d.Clock = clock.Or(d.Clock)
+	return &Handler{Deps: d}
+}
+
+// done is the answer of a request that has nothing to tell.
+func done() (*remoting.Answer, error) { return &remoting.Answer{}, nil }
+
+// doneUnset is the answer of a few requests to which Java adds the remark that
+// stands in a fresh command.
+func doneUnset() (*remoting.Answer, error) {
+	return &remoting.Answer{Remark: "not set any response code", HasRemark: true}, nil
+}
+
+// reply is an answer with a JSON body in Java's dialect.
+func reply(v any) (*remoting.Answer, error) {
+	data, err := body.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return &remoting.Answer{Body: data}, nil
+}
+
+// refuse is an answer with a code and a remark.
+func refuse(code protocol.ResponseCode, format string, args ...any) (*remoting.Answer, error) {
+	return nil, protocol.Errorf(code, format, args...)
+}
+
+// missing is the answer to a request without a field that it needs. Java runs
+// into a null pointer there and answers with the same code.
+func missing(field string) error {
+	return protocol.Errorf(protocol.SystemError, "the request has no %s", field)
+}
+
+// text is a string as Java prints it.
+func text(s wire.OptString) string { return s.Or("null") }
+
+func (h *Handler) queue(topicName string, id int32) body.MessageQueue {
+	return body.MessageQueue{Topic: topicName, BrokerName: h.Config.Get().BrokerName, QueueID: id}
+}
+
+// subscribes says whether the statistics of a topic belong to a group: the group
+// is offline, or one of its members subscribes to the topic.
+func (h *Handler) subscribes(groupName, topicName string) bool {
+	g := h.Consumers.Find(groupName)
+	if g == nil || len(g.View().Subscriptions) == 0 {
+		return true
+	}
+	return h.Consumers.Subscription(groupName, topicName) != nil
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// from is the peer of a request, for the log.
+func from(r *remoting.Request) slog.Attr {
+	if r.Conn == nil {
+		return slog.Attr{}
+	}
+	return slog.String("from", r.Conn.RemoteAddr().String())
+}

@@ -1,0 +1,165 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/merlinmq/merlin/compat/version"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/header"
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/protocol/wire"
+	"github.com/merlinmq/merlin/remoting"
+)
+
+const (
+	// callWait is how long a client may take to answer 307 and 309.
+	callWait = 10 * time.Second
+	// statusWait is how long a client may take to answer 221.
+	statusWait = 5 * time.Second
+	// version318 is MQVersion V3_1_8_SNAPSHOT, the first that can answer 307 and 309.
+	version318 = 62
+	// version307 is MQVersion V3_0_7_SNAPSHOT, the first that can answer 220 and 221.
+	version307 = 28
+)
+
+// GetConsumerRunningInfo is GET_CONSUMER_RUNNING_INFO (307): the request goes on
+// to the named member of the group and its answer comes back as it is. The member
+// offline or too old is SYSTEM_ERROR (1), silent for 10 s CONSUME_MSG_TIMEOUT
+// (207).
+func (h *Handler) GetConsumerRunningInfo(r *remoting.Request, q *header.GetConsumerRunningInfoRequest) (*remoting.Answer, error) {
+	return h.call(r, int32(protocol.GetConsumerRunningInfo.Code), q.ConsumerGroup, q.ClientID, r.Cmd.Ext, r.Cmd.Body)
+}
+
+// ConsumeMessageDirectly is CONSUME_MESSAGE_DIRECTLY (309): the message of a
+// message id goes to the named member of the group, which consumes it and answers
+// with the result. Otherwise as 307.
+func (h *Handler) ConsumeMessageDirectly(r *remoting.Request, q *header.ConsumeMessageDirectlyResultRequest) (*remoting.Answer, error) {
+	_, phy, err := message.ParseOffsetMessageID(q.MsgID.V)
+	if err != nil {
+		return refuse(protocol.SystemError, "msgId %q is not a message id of this broker: %v", clip(q.MsgID.V), err)
+	}
+	rec, err := h.Store.RecordAt(phy)
+	if err != nil || len(rec) == 0 {
+		return refuse(protocol.SystemError, "can not find message by the offset, %d", phy)
+	}
+	ext := set(r.Cmd.Ext, "brokerName", h.Config.Get().BrokerName)
+	if t := h.Topics.Find(q.Topic.V); t != nil {
+		ext = set(ext, "topicSysFlag", strconv.Itoa(int(t.TopicSysFlag)))
+	}
+	if g := h.Groups.Find(q.ConsumerGroup.V); g != nil {
+		ext = set(ext, "groupSysFlag", strconv.Itoa(int(g.GroupSysFlag)))
+	}
+	return h.call(r, int32(protocol.ConsumeMessageDirectly.Code), q.ConsumerGroup, q.ClientID, ext, rec)
+}
+
+// call sends a request on to a member of a group.
+func (h *Handler) call(r *remoting.Request, code int32, groupName, clientID wire.OptString, ext []wire.Field, data []byte) (*remoting.Answer, error) {
+	g := h.Consumers.Find(groupName.V)
+	if g == nil || g.Channel(clientID.V) == nil {
+		return refuse(protocol.SystemError, "The Consumer <%s> <%s> not online", text(groupName), text(clientID))
+	}
+	ch := g.Channel(clientID.V)
+	if ch == nil { // it left in between
+		return refuse(protocol.SystemError, "The Consumer <%s> <%s> not online", text(groupName), text(clientID))
+	}
+	if ch.Version < version318 {
+		return refuse(protocol.SystemError, "The Consumer <%s> Version <%s> too low to finish, please upgrade it to V3_1_8_SNAPSHOT",
+			clientID.V, version.Name(ch.Version))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callWait)
+	defer cancel()
+	h.Logger.Info("request goes on to a client", "code", code, "group", groupName.V, "client", clientID.V, from(r))
+	cmd, err := ch.Peer.Invoke(ctx, &wire.Outgoing{Code: code, Ext: ext}, data)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return refuse(protocol.ConsumeMsgTimeout, "consumer <%s> <%s> Timeout: wait response on the channel <%s> timeout, %d(ms)",
+			groupName.V, clientID.V, ch.Peer.RemoteAddr(), callWait.Milliseconds())
+	}
+	if err != nil {
+		return refuse(protocol.SystemError, "invoke consumer <%s> <%s> Exception: %v", groupName.V, clientID.V, err)
+	}
+	return &remoting.Answer{
+		Code: protocol.ResponseCode(cmd.Code), Remark: cmd.Remark, HasRemark: cmd.HasRemark, Ext: cmd.Ext, Body: cmd.Body,
+	}, nil
+}
+
+// InvokeBrokerToGetConsumerStatus is INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223):
+// it asks the members of a group, or only the one with the client id clientAddr,
+// for their offsets on a topic (GET_CONSUMER_STATUS_FROM_CLIENT, 221) and answers
+// those that came within 5 s each.
+func (h *Handler) InvokeBrokerToGetConsumerStatus(_ *remoting.Request, q *header.GetConsumerStatusRequest) (*remoting.Answer, error) {
+	g := h.Consumers.Find(q.Group.V)
+	if g == nil {
+		return refuse(protocol.SystemError, "No Any Consumer online in the consumer group: [%s]", text(q.Group))
+	}
+	only := strings.TrimSpace(q.ClientAddr.V)
+	b := body.GetConsumerStatusBody{
+		ConsumerTable:     map[string]map[body.MessageQueue]int64{},
+		MessageQueueTable: map[body.MessageQueue]int64{},
+	}
+	for _, ch := range g.Channels() {
+		if ch.Version < version307 {
+			return refuse(protocol.SystemError, "the client does not support this feature. version=%s", version.Name(ch.Version))
+		}
+		if only != "" && q.ClientAddr.V != ch.ClientID {
+			continue
+		}
+		if offsets, err := clientStatus(ch.Peer, q); err != nil {
+			h.Logger.Warn("a client does not tell its offsets", "group", q.Group.V, "client", ch.ClientID, "error", err)
+		} else if offsets != nil {
+			b.ConsumerTable[ch.ClientID] = offsets
+		}
+	}
+	return reply(&b)
+}
+
+type invoker interface {
+	Invoke(ctx context.Context, o *wire.Outgoing, body []byte) (*wire.Command, error)
+}
+
+// clientStatus is nil when the client answered, but not with offsets.
+func clientStatus(peer invoker, q *header.GetConsumerStatusRequest) (map[body.MessageQueue]int64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
+	defer cancel()
+	cmd, err := peer.Invoke(ctx, &wire.Outgoing{
+		Code:   int32(protocol.GetConsumerStatusFromClient.Code),
+		Header: &header.GetConsumerStatusRequest{Topic: q.Topic, Group: q.Group},
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if cmd.Code != int32(protocol.Success) || len(cmd.Body) == 0 {
+		return nil, nil
+	}
+	var b body.GetConsumerStatusBody
+	if err := body.Unmarshal(cmd.Body, &b); err != nil {
+		return nil, err
+	}
+	if b.MessageQueueTable == nil {
+		b.MessageQueueTable = map[body.MessageQueue]int64{}
+	}
+	return b.MessageQueueTable, nil
+}
+
+// set gives a copy of fields with one replaced or added.
+func set(fields []wire.Field, key, value string) []wire.Field {
+	out := make([]wire.Field, 0, len(fields)+1)
+	for _, f := range fields {
+		if f.Key != key {
+			out = append(out, f)
+		}
+	}
+	return append(out, wire.Field{Key: key, Value: value})
+}
+
+// clip keeps a remark short whatever a peer sends.
+func clip(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "…"
+	}
+	return s
+}

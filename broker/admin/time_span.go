@@ -1,0 +1,44 @@
+package admin
+
+import (
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/header"
+	"github.com/merlinmq/merlin/remoting"
+)
+
+// QueryConsumeTimeSpan is QUERY_CONSUME_TIME_SPAN (303): per write queue of a
+// topic the store times in ms of the oldest and the newest message and of the last
+// one that the group consumed, and how old the next one to consume is. -1 is an
+// unknown time.
+func (h *Handler) QueryConsumeTimeSpan(_ *remoting.Request, q *header.QueryConsumeTimeSpanRequest) (*remoting.Answer, error) {
+	if !q.Topic.Set {
+		return nil, missing("topic")
+	}
+	name := q.Topic.V
+	c := h.Topics.Find(name)
+	if c == nil {
+		return refuse(protocol.TopicNotExist, "topic[%s] not exist", name)
+	}
+	now := h.Clock.NowMillis()
+	b := body.QueryConsumeTimeSpanBody{ConsumeTimeSpanSet: []body.QueueTimeSpan{}}
+	for id := range c.WriteQueueNums {
+		maxOffset := h.Store.MaxOffset(name, id)
+		at := h.Offsets.Query(name, q.Group.V, id)
+		mq := h.queue(name, id)
+		s := body.QueueTimeSpan{
+			MessageQueue: &mq,
+			MinTimeStamp: h.Store.EarliestStoreTime(name, id),
+			MaxTimeStamp: h.Store.StoreTimeAt(name, id, maxOffset-1),
+		}
+		s.ConsumeTimeStamp = s.MinTimeStamp
+		if at > 0 {
+			s.ConsumeTimeStamp = h.Store.StoreTimeAt(name, id, at-1)
+		}
+		if at < maxOffset {
+			s.DelayTime = now - h.Store.StoreTimeAt(name, id, at)
+		}
+		b.ConsumeTimeSpanSet = append(b.ConsumeTimeSpanSet, s)
+	}
+	return reply(&b)
+}

@@ -1,0 +1,302 @@
+// Package broker is the message broker: it wires the store, the state packages
+// (topic, group, offset, client, stats, filter) and the verbs (send, pull,
+// member, progress, query, admin, delay) together and serves them on the network.
+//
+// Goroutines: one for housekeeping, from Start to Shutdown; everything else
+// belongs to the packages below. Nobody but this file holds a *Broker.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/merlinmq/merlin/broker/client"
+	"github.com/merlinmq/merlin/broker/cluster"
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/delay"
+	"github.com/merlinmq/merlin/broker/group"
+	"github.com/merlinmq/merlin/broker/hold"
+	"github.com/merlinmq/merlin/broker/offset"
+	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/stats"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/remoting"
+	"github.com/merlinmq/merlin/store"
+)
+
+// housekeepingEvery is the time between looks at silent clients
+// (ClientHousekeepingService).
+const housekeepingEvery = 10 * time.Second
+
+// parkedLimit bounds the parked requests.
+const parkedLimit = 100_000
+
+// Options configure a Broker. Only Config and Rand have to be given.
+type Options struct {
+	Config *config.Holder
+	Clock  clock.Clock      // nil = the machine's
+	Logger *slog.Logger     // nil = discard
+	Files  configfile.Files // nil = the machine's disk
+	// Store overrides parts of the store's options (file system, for tests); the
+	// settings of Config are filled in afterwards.
+	Store store.Options
+	// Rand gives a random number from 0 to n-1.
+	Rand func(n int) int
+	// Process stands in message ids (process id).
+	Process int
+}
+
+// Broker is a running broker.
+type Broker struct {
+	opts Options
+	log  *slog.Logger
+
+	store     *store.Store
+	topics    *topic.Table
+	groups    *group.Table
+	offsets   *offset.Table
+	consumers *client.Consumers
+	producers *client.Producers
+	locks     *client.Locks
+	stats     *stats.Manager
+	hold      *hold.Service
+	delay     *delay.Service
+	registrar *cluster.Registrar
+	client    *remoting.Client
+	server    *remoting.Server
+	fast      *remoting.Server // listen port - 2, nil when its port is taken
+	routes    *remoting.Routes
+	addr      netip.AddrPort
+	started   int64 // ms
+	poison    bool  // tests: frames are overwritten after their handlers
+
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+// New opens the store and loads what is kept on disk; it recovers the store when
+// it was not closed cleanly. Nothing listens yet.
+func New(opts Options) (*Broker, error) {
+	opts.Clock = clock.Or(opts.Clock)
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Files == nil {
+		opts.Files = configfile.OS()
+	}
+	b := &Broker{opts: opts, log: opts.Logger, stop: make(chan struct{})}
+	b.hold = hold.New(hold.Options{
+		Clock:     opts.Clock,
+		Limit:     parkedLimit,
+		MaxOffset: func(name string, queueID int32) int64 { return b.store.MaxOffset(name, queueID) },
+	})
+	b.stats = stats.New(stats.Options{Clock: opts.Clock, Logger: opts.Logger})
+	if err := b.openStore(); err != nil {
+		return nil, err
+	}
+	if err := b.load(); err != nil {
+		return nil, errors.Join(err, b.store.Close())
+	}
+	return b, nil
+}
+
+func (b *Broker) openStore() error {
+	o := b.opts.Store
+	storeOptions(&o, b.opts.Config.Get())
+	o.Clock, o.Logger, o.Arrived = b.opts.Clock, b.log, b.hold.Arrived
+	var err error
+	b.store, err = store.Open(o)
+	return err
+}
+
+// load reads the files below config/.
+func (b *Broker) load() error {
+	cfg := b.opts.Config.Get()
+	dir := filepath.Join(cfg.StorePathRootDir, "config")
+	now := b.opts.Clock.NowMillis
+	var err error
+	b.topics, err = topic.Load(topic.Options{
+		Files: b.opts.Files, Path: filepath.Join(dir, "topics.json"), Logger: b.log, Now: now,
+		Config: func() topic.Config { return topicConfig(b.opts.Config.Get()) },
+		Changed: func(c body.TopicConfig) {
+			if b.registrar != nil {
+				b.registrar.Changed(c.TopicName)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	b.groups, err = group.Load(group.Options{
+		Files: b.opts.Files, Path: filepath.Join(dir, "subscriptionGroup.json"), Logger: b.log, Now: now,
+		Config: func() group.Config {
+			c := b.opts.Config.Get()
+			return group.Config{AutoCreate: c.AutoCreateSubscriptionGroup, CreateSystem: c.EnableCreateSysGroup}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	b.offsets, err = offset.Load(offset.Options{
+		Files: b.opts.Files, Path: filepath.Join(dir, "consumerOffset.json"), Now: now,
+		VersionStep: cfg.ConsumerOffsetUpdateVersionStep,
+	})
+	if err != nil {
+		return err
+	}
+	b.delay, err = delay.Load(delay.Options{
+		Store: b.store, Levels: prepare.Levels(cfg.DelayLevels()), Files: b.opts.Files,
+		Path: filepath.Join(dir, "delayOffset.json"), PersistEvery: cfg.FlushDelayOffsetInterval.Duration(),
+		Clock: b.opts.Clock, Logger: b.log,
+	})
+	if err != nil {
+		return err
+	}
+	b.consumers = client.NewConsumers(client.ConsumerOptions{
+		Clock: b.opts.Clock, Logger: b.log, Expiry: cfg.ChannelExpiredTimeout.Duration(),
+		SubscriptionExpiry: cfg.SubscriptionExpiredTimeout.Duration(),
+		Notify:             func() bool { return b.opts.Config.Get().NotifyConsumerIDsChangedEnable },
+	})
+	b.producers = client.NewProducers(b.opts.Clock, b.log)
+	b.locks = client.NewLocks(b.opts.Clock)
+	return nil
+}
+
+func topicConfig(c *config.Config) topic.Config {
+	return topic.Config{
+		ClusterName: c.BrokerClusterName, BrokerName: c.BrokerName, AutoCreateTopic: c.AutoCreateTopicEnable,
+		DefaultQueues: c.DefaultTopicQueueNums, ClusterTopic: c.ClusterTopicEnable, BrokerTopic: c.BrokerTopicEnable,
+		TraceTopic: c.TraceTopicEnable, TraceTopicName: c.MsgTraceTopicName, ReviveQueues: c.ReviveQueueNum,
+	}
+}
+
+// Start listens, registers with the name servers and begins to serve. An address
+// that is taken is an error that names it.
+func (b *Broker) Start() error {
+	cfg := b.opts.Config.Get()
+	main, fast, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	port := main.Addr().(*net.TCPAddr).Port
+	b.started = b.opts.Clock.NowMillis()
+	if b.addr, err = storeHost(cfg.BrokerIP1, port); err != nil {
+		return errors.Join(err, main.Close())
+	}
+	b.client = remoting.NewClient(remoting.ClientOptions{Clock: b.opts.Clock, Logger: b.log})
+	b.registrar = cluster.New(cluster.Options{
+		Client: b.client, Config: b.opts.Config, Topics: b.topics, Clock: b.opts.Clock, Logger: b.log,
+		Addr:   net.JoinHostPort(cfg.BrokerIP1, strconv.Itoa(port)),
+		HAAddr: net.JoinHostPort(cfg.BrokerIP2, strconv.Itoa(haPort(cfg, port))),
+	})
+	l := newLanes(b.opts.Config)
+	h := b.newHandlers(l)
+	b.routes = newRoutes(h, l, false)
+	b.server = b.newServer(main, b.routes)
+	if err := b.server.Start(); err != nil {
+		return err
+	}
+	if fast != nil {
+		b.fast = b.newServer(fast, newRoutes(h, l, true))
+		if err := b.fast.Start(); err != nil {
+			return err
+		}
+	}
+	b.stats.Start()
+	b.hold.Start()
+	b.delay.Start()
+	b.done.Add(1)
+	go b.housekeeping()
+	b.registrar.Start()
+	return nil
+}
+
+func (b *Broker) newServer(l net.Listener, routes *remoting.Routes) *remoting.Server {
+	return remoting.NewServer(remoting.ServerOptions{
+		Listener: l, Routes: routes, Clock: b.opts.Clock, Logger: b.log, Events: b.event,
+		GoAway: b.opts.Config.Get().EnableShutdownGracefully, PoisonFrames: b.poison,
+		IdleTimeout: time.Duration(b.opts.Config.Get().ServerChannelMaxIdleTimeSeconds) * time.Second,
+	})
+}
+
+// event follows the connections of clients. It does not block: what it does is
+// taking entries out of maps and queueing notices.
+func (b *Broker) event(e remoting.Event) {
+	if e.Kind == remoting.Closed {
+		b.consumers.Closed(e.Conn)
+		b.producers.Closed(e.Conn)
+	}
+}
+
+// Addr is the address that is told to clients.
+func (b *Broker) Addr() string { return b.addr.String() }
+
+// Codes lists the request codes that are served.
+func (b *Broker) Codes() []protocol.Code { return b.routes.Codes() }
+
+// housekeeping drops silent clients and writes offsets.
+func (b *Broker) housekeeping() {
+	defer b.done.Done()
+	sweep := b.opts.Clock.NewTicker(housekeepingEvery)
+	defer sweep.Stop()
+	persist := b.opts.Clock.NewTicker(b.opts.Config.Get().FlushConsumerOffsetInterval.Duration())
+	defer persist.Stop()
+	for {
+		select {
+		case <-b.stop:
+			return
+		case <-sweep.C():
+			b.consumers.Sweep()
+			b.producers.Sweep()
+			b.locks.Sweep()
+		case <-persist.C():
+			if err := b.offsets.Persist(); err != nil {
+				b.log.Error("consumer offsets not written", "err", err)
+			}
+		}
+	}
+}
+
+// Shutdown stops in this order: the name servers are told, parked requests are
+// answered, requests under way are finished, deliveries and housekeeping end, the
+// store is flushed and closed, the small files are written. ctx bounds the wait
+// for requests.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	var errs []error
+	note := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("broker: %s: %w", what, err))
+		}
+	}
+	if b.server != nil { // it was started
+		b.registrar.Shutdown()
+		b.hold.Shutdown()
+		note("stop serving", b.server.Shutdown(ctx))
+		if b.fast != nil {
+			note("stop serving the fast port", b.fast.Shutdown(ctx))
+		}
+		b.delay.Shutdown()
+		close(b.stop)
+		b.done.Wait()
+		b.stats.Shutdown()
+		b.client.Close()
+	}
+	note("close the store", b.store.Close())
+	note("delay offsets", b.delay.Persist()) // after the deliveries are on disk
+	note("consumer offsets", b.offsets.Persist())
+	note("topics", b.topics.Persist())
+	note("groups", b.groups.Persist())
+	return errors.Join(errs...)
+}
