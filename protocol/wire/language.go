@@ -63,3 +63,6 @@ func languageByNumber(n int64) Language {
 	}
 	return LanguageUnknown
 }
+
+// Names lists the names by number, for the JSON bodies that carry a language.
+func (Language) Names() []string { return languageNames[:] }

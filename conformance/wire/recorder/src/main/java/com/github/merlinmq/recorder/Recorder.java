@@ -29,6 +29,11 @@ public final class Recorder {
         write(new File(dir, "facts.tsv"), Facts::print);
         write(new File(dir, "headers.tsv"), Headers::print);
         write(new File(dir, "frames.tsv"), Headers::printFrames);
+        write(new File(dir, "bodies.tsv"), Bodies::print);
+        write(new File(dir, "register.tsv"), Bodies::printRegister);
+        write(new File(dir, "records.tsv"), Records::print);
+        write(new File(dir, "batches.tsv"), Records::printBatches);
+        write(new File(dir, "properties.tsv"), Records::printProperties);
         System.exit(0);
     }
 
