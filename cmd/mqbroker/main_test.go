@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/stretchr/testify/require"
+)
+
+func runIt(t *testing.T, args ...string) (out, errOut string, err error) {
+	t.Helper()
+	var o, e bytes.Buffer
+	err = run(context.Background(), args, config.Host{Home: t.TempDir(), Name: "vm"}, &o, &e)
+	return o.String(), e.String(), err
+}
+
+// Pins ServerUtil.parseCmdLine.
+func TestRun_Help(t *testing.T) {
+	for _, flag := range []string{"-h", "--help"} {
+		out, _, err := runIt(t, flag)
+		require.NoError(t, err)
+		require.Equal(t, usage, out)
+	}
+	out, errOut, err := runIt(t, "-zz")
+	require.ErrorIs(t, err, errUsage)
+	require.Equal(t, usage, out)
+	require.Contains(t, errOut, "zz")
+}
+
+func TestRun_PrintsTheConfiguration(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "broker.conf")
+	require.NoError(t, os.WriteFile(file, []byte("listenPort=1234\nnope=1\ninitAuthenticationUser={\"p\":1}\nnamesrvAddr=a:1\n"), 0o600))
+	out, errOut, err := runIt(t, "-c", file, "-n", "b:2", "-p")
+	require.NoError(t, err)
+	require.Contains(t, out, "\nlistenPort=1234\n")
+	require.Contains(t, out, "\nhaListenPort=1235\n")
+	require.Contains(t, out, "\nnamesrvAddr=b:2\n")
+	require.Contains(t, out, "\ninitAuthenticationUser=\n")
+	require.Contains(t, errOut, file+":2: unknown key nope is ignored")
+	out, _, err = runIt(t, "--configFile", file, "--printImportantConfig")
+	require.NoError(t, err)
+	require.Contains(t, out, "\nlistenPort=1234\n")
+	require.NotContains(t, out, "haListenPort")
+}
+
+func TestRun_BadFiles(t *testing.T) {
+	_, _, err := runIt(t, "-c", filepath.Join(t.TempDir(), "none"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	file := filepath.Join(t.TempDir(), "broker.conf")
+	require.NoError(t, os.WriteFile(file, []byte("a=1\nlistenPort=x\n"), 0o600))
+	_, _, err = runIt(t, "-c", file)
+	require.ErrorContains(t, err, file+":2: listenPort must be a whole number")
+}
+
+// Pins BrokerStartup.start.
+func TestTip(t *testing.T) {
+	c := config.Host{Name: "broker-a", NamesrvAddr: "127.0.0.1:9876"}.Default()
+	require.Equal(t, "The broker[broker-a, 127.0.0.1:10911] boot success. serializeType=JSON and name server is 127.0.0.1:9876", tip(c, c.BrokerAddr()))
+	require.Equal(t, "The broker[DEFAULT_BROKER, x:1] boot success. serializeType=JSON", tip(config.Default(), "x:1"))
+}
+
+// Pins NetworkUtil.getLocalInetAddress.
+func TestLocalAddress(t *testing.T) {
+	for want, in := range map[string][]string{
+		"127.0.0.1":     {"127.0.0.1", "::1"},
+		"203.0.113.7":   {"10.0.0.1", "203.0.113.7", "198.51.100.1", "2001:db8::1"},
+		"192.168.1.1":   {"10.0.0.1", "192.168.1.1", "127.0.0.1"},
+		"[2001:db8::1]": {"fe80::1", "2001:db8::1"},
+		"[fe80::1]":     {"fe80::1%eth0", "fd00::1"},
+	} {
+		var addrs []netip.Addr
+		for _, s := range in {
+			addrs = append(addrs, netip.MustParseAddr(s))
+		}
+		require.Equal(t, want, localAddress(addrs))
+	}
+}
