@@ -34,6 +34,9 @@ public final class Recorder {
         write(new File(dir, "records.tsv"), Records::print);
         write(new File(dir, "batches.tsv"), Records::printBatches);
         write(new File(dir, "properties.tsv"), Records::printProperties);
+        write(new File(dir, "javaprops.tsv"), Texts::printProps);
+        write(new File(dir, "hashes.tsv"), Texts::printHashes);
+        write(new File(dir, "doubles.tsv"), Texts::printDoubles);
         System.exit(0);
     }
 
