@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 func sharedCluster(t *testing.T, k cluster.Kind) cluster.Cluster {
 	t.Helper()
 	k.Need(t)
-	shared.mu.Lock()
+	shared.mu.Lock() // also held while starting, so that it happens once
 	defer shared.mu.Unlock()
 	if c := shared.clusters[k.Name]; c != nil {
 		return c
@@ -52,9 +52,13 @@ func sharedCluster(t *testing.T, k cluster.Kind) cluster.Cluster {
 	return c
 }
 
-// forEach runs a test against every kind of cluster.
+// forEach runs a test against every kind of cluster, at the same time: most of
+// it is waiting.
 func forEach(t *testing.T, test func(t *testing.T, c cluster.Cluster)) {
 	for _, k := range cluster.Kinds() {
-		t.Run(k.Name, func(t *testing.T) { test(t, sharedCluster(t, k)) })
+		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, sharedCluster(t, k))
+		})
 	}
 }

@@ -1,0 +1,84 @@
+package javaclients
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/merlinmq/merlin/conformance/reference"
+)
+
+// Client versions that the project can be built with.
+const (
+	V5 = "5.3.3"
+	V4 = "4.9.8"
+)
+
+//go:embed pom.xml src
+var project embed.FS
+
+// Build builds the project with a client version unless that was done before,
+// and returns the class path of the program and its libraries.
+func Build(ctx context.Context, version string) (string, error) {
+	if err := reference.Available(); err != nil {
+		return "", err
+	}
+	all, err := contents()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(reference.CacheDir(), "clients-"+version)
+	err = reference.Fill(dir, all, func(_, target string) error {
+		work, err := os.MkdirTemp("", "merlin-clients-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(work)
+		if err := os.CopyFS(work, project); err != nil {
+			return err
+		}
+		return reference.Maven(ctx, "-f", filepath.Join(work, "pom.xml"), "-Pclient-"+version, "-Dmerlin.target="+target, "package")
+	})
+	if err != nil {
+		return "", err
+	}
+	return reference.ClassPath(dir)
+}
+
+// contents is everything the build depends on.
+func contents() ([]byte, error) {
+	var all bytes.Buffer
+	err := fs.WalkDir(project, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := project.ReadFile(path)
+		all.WriteString(path + "\n")
+		all.Write(b)
+		return err
+	})
+	return all.Bytes(), err
+}
+
+// Command returns the program that runs the cases whose names match pattern
+// against a name server. It prints a JSON object (Result) a line. home is a
+// directory for the logs and offset files of the clients.
+func Command(ctx context.Context, classPath, home, nameServer, pattern string) *exec.Cmd {
+	return exec.CommandContext(ctx, "java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
+		"-Duser.home="+home, "-Drocketmq.client.localOffsetStoreDir="+filepath.Join(home, "offsets"),
+		"-Drocketmq.client.logRoot="+home, "-cp", classPath, "merlin.conformance.Main", nameServer, pattern)
+}
+
+// Result is one line of the program's output.
+type Result struct {
+	Case    string `json:"case"`
+	Area    string `json:"area"`
+	Promise string `json:"promise"`
+	Status  string `json:"status"` // pass or fail
+	Reason  string `json:"reason"`
+	Millis  int64  `json:"ms"`
+}

@@ -1,0 +1,248 @@
+package merlin.conformance;
+
+import java.lang.reflect.Method;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.TreeMap;
+import java.util.UUID;
+import java.util.concurrent.Callable;
+import org.apache.rocketmq.client.ClientConfig;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.client.producer.SendStatus;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageQueue;
+
+/** What a case works with: clients that are stopped after it, names of its own, waiting and comparing. */
+final class Env {
+    static final int LIMIT_MS = 90_000;
+
+    final String nameServer;
+    private final String prefix;
+    private final long deadline = System.currentTimeMillis() + LIMIT_MS;
+    private final Deque<Runnable> undo = new ArrayDeque<>();
+    private int names;
+
+    Env(String nameServer, String caseName) {
+        this.nameServer = nameServer;
+        this.prefix = "jconf-" + UUID.randomUUID().toString().substring(0, 8) + "-" + caseName;
+    }
+
+    void close() {
+        while (!undo.isEmpty()) {
+            try {
+                undo.pop().run();
+            } catch (RuntimeException e) {
+                System.err.println(e);
+            }
+        }
+    }
+
+    void after(Runnable r) {
+        undo.push(r);
+    }
+
+    synchronized String name(String kind) {
+        return prefix + "-" + kind + ++names;
+    }
+
+    /** Points a client at the cluster, as an instance of its own that looks at routes every second. */
+    <T extends ClientConfig> T configure(T client) {
+        client.setNamesrvAddr(nameServer);
+        client.setInstanceName(name("i"));
+        client.setPollNameServerInterval(1000);
+        client.setPersistConsumerOffsetInterval(1000);
+        client.setVipChannelEnabled(false);
+        return client;
+    }
+
+    DefaultMQProducer producer() throws Exception {
+        return start(configure(new DefaultMQProducer(name("p"))));
+    }
+
+    DefaultMQProducer start(DefaultMQProducer p) throws Exception {
+        p.setSendMsgTimeout(15_000);
+        p.setRetryTimesWhenSendFailed(0);
+        p.start();
+        after(p::shutdown);
+        return p;
+    }
+
+    /** Creates a topic through the client's own admin call and waits for its route. */
+    String topic(DefaultMQProducer p, int queues) throws Exception {
+        String topic = name("t");
+        // 5.x added attributes to the signature.
+        Method create = Arrays.stream(DefaultMQProducer.class.getMethods())
+            .filter(m -> m.getName().equals("createTopic") && m.getParameterCount() >= 3
+                && m.getParameterTypes()[2] == int.class && (m.getParameterCount() == 3 || m.getParameterTypes()[3] == Map.class))
+            .max((a, b) -> a.getParameterCount() - b.getParameterCount()).orElseThrow(IllegalStateException::new);
+        if (create.getParameterCount() == 3) {
+            create.invoke(p, "TBW102", topic, queues);
+        } else {
+            create.invoke(p, "TBW102", topic, queues, Collections.emptyMap());
+        }
+        until("a route of " + topic, () -> queuesOf(p, topic) == queues, () -> "" + queuesOf(p, topic));
+        return topic;
+    }
+
+    private static int queuesOf(DefaultMQProducer p, String topic) {
+        try {
+            return p.fetchPublishMessageQueues(topic).size();
+        } catch (Exception e) {
+            return -1;
+        }
+    }
+
+    /** Sends n messages "PREFIX i" and returns their bodies. */
+    List<String> send(DefaultMQProducer p, String topic, String what, int n) throws Exception {
+        List<String> bodies = new ArrayList<>();
+        for (int i = 0; i < n; i++) {
+            accepted(p.send(message(topic, what + " " + i)));
+            bodies.add(what + " " + i);
+        }
+        return bodies;
+    }
+
+    static Message message(String topic, String body) {
+        return new Message(topic, body.getBytes(StandardCharsets.UTF_8));
+    }
+
+    static SendResult accepted(SendResult r) {
+        same(SendStatus.SEND_OK, r.getSendStatus(), "send status");
+        return r;
+    }
+
+    /** A push consumer that reads from the first message on; not started. */
+    DefaultMQPushConsumer consumer(String group, String topic, String expression) throws Exception {
+        DefaultMQPushConsumer c = configure(new DefaultMQPushConsumer(group));
+        c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        c.subscribe(topic, expression);
+        c.setConsumeThreadMin(2);
+        c.setConsumeThreadMax(4);
+        after(c::shutdown);
+        return c;
+    }
+
+    /** A started push consumer that accepts everything into the inbox. */
+    DefaultMQPushConsumer push(String group, String topic, String expression, Inbox box) throws Exception {
+        DefaultMQPushConsumer c = consumer(group, topic, expression);
+        c.registerMessageListener((MessageListenerConcurrently) (ms, context) -> {
+            box.add(ms);
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        c.start();
+        return c;
+    }
+
+    /** Waits until the condition holds; seen describes the state when it never does. */
+    void until(String what, Callable<Boolean> condition, Callable<String> seen) throws Exception {
+        while (!condition.call()) {
+            if (System.currentTimeMillis() > deadline) {
+                throw new AssertionError("never saw " + what + ": " + seen.call());
+            }
+            Thread.sleep(20);
+        }
+    }
+
+    /** Waits until the inboxes together hold exactly these bodies, in any order. */
+    void bodies(Collection<String> expected, Inbox... boxes) throws Exception {
+        List<String> want = sorted(expected);
+        until(want.size() + " messages", () -> sorted(all(boxes)).equals(want), () -> difference(want, all(boxes)));
+    }
+
+    /** Waits until each of these bodies arrived at least once. */
+    void atLeast(Collection<String> expected, Inbox... boxes) throws Exception {
+        until(expected.size() + " messages at least once", () -> all(boxes).containsAll(expected),
+            () -> difference(expected, all(boxes)));
+    }
+
+    /** Fails when the condition stops to hold within that time. */
+    void steady(int ms, String what, Callable<Boolean> condition) throws Exception {
+        long end = System.currentTimeMillis() + ms;
+        while (System.currentTimeMillis() < end) {
+            if (!condition.call()) {
+                throw new AssertionError(what);
+            }
+            Thread.sleep(20);
+        }
+    }
+
+    static List<String> all(Inbox... boxes) {
+        List<String> out = new ArrayList<>();
+        for (Inbox b : boxes) {
+            out.addAll(b.bodies());
+        }
+        return out;
+    }
+
+    static List<String> sorted(Collection<String> c) {
+        List<String> l = new ArrayList<>(c);
+        Collections.sort(l);
+        return l;
+    }
+
+    static String difference(Collection<String> want, Collection<String> got) {
+        Map<String, Integer> count = new TreeMap<>();
+        want.forEach(w -> count.merge(w, 1, Integer::sum));
+        got.forEach(g -> count.merge(g, -1, Integer::sum));
+        count.values().removeIf(n -> n == 0);
+        return got.size() + " arrived, missing (+) or too many (-): " + count;
+    }
+
+    static void same(Object expected, Object seen, String what) {
+        if (!Objects.equals(expected, seen)) {
+            throw new AssertionError(what + ": expected " + expected + ", saw " + seen);
+        }
+    }
+
+    static void check(boolean ok, String what) {
+        if (!ok) {
+            throw new AssertionError(what);
+        }
+    }
+
+    /** All queues of a topic that a client sees. */
+    static List<MessageQueue> list(Collection<MessageQueue> queues) {
+        List<MessageQueue> l = new ArrayList<>(queues);
+        Collections.sort(l);
+        return l;
+    }
+
+    /** What consumers got. */
+    static final class Inbox {
+        private final List<MessageExt> all = new ArrayList<>();
+
+        synchronized void add(Collection<MessageExt> ms) {
+            all.addAll(ms);
+        }
+
+        synchronized List<MessageExt> messages() {
+            return new ArrayList<>(all);
+        }
+
+        synchronized int size() {
+            return all.size();
+        }
+
+        List<String> bodies() {
+            List<String> out = new ArrayList<>();
+            for (MessageExt m : messages()) {
+                out.add(new String(m.getBody(), StandardCharsets.UTF_8));
+            }
+            return out;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+package merlin.conformance;
+
+import static merlin.conformance.Env.accepted;
+import static merlin.conformance.Env.check;
+import static merlin.conformance.Env.message;
+import static merlin.conformance.Env.same;
+
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.PullResult;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageQueue;
+
+/** What happens to messages that were not consumed, and to those that must wait. */
+final class RetryCases {
+    private RetryCases() {
+    }
+
+    static void add(List<Case> cases) {
+        cases.add(new Case("retry", "retry", "A message that failed comes again with its content and a higher count.", RetryCases::retry));
+        cases.add(new Case("retry-dead-letter", "retry", "A message that failed too often goes to the dead letter topic.", RetryCases::dead));
+        cases.add(new Case("delay-level", "delay", "A delayed message comes after its delay.", RetryCases::delay));
+    }
+
+    private static DefaultMQPushConsumer failing(Env e, String group, String topic, int times, Env.Inbox box) throws Exception {
+        DefaultMQPushConsumer c = e.consumer(group, topic, "*");
+        c.registerMessageListener((MessageListenerConcurrently) (ms, context) -> {
+            box.add(ms);
+            if (ms.get(0).getReconsumeTimes() < times) {
+                context.setDelayLevelWhenNextConsume(1);
+                return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        return c;
+    }
+
+    private static void retry(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        Env.Inbox box = new Env.Inbox();
+        failing(e, e.name("g"), topic, 2, box).start();
+        Message m = new Message(topic, "t", "k", "again".getBytes(StandardCharsets.UTF_8));
+        m.putUserProperty("mine", "wert");
+        long start = System.currentTimeMillis();
+        SendResult r = accepted(p.send(m));
+        e.until("three deliveries", () -> box.size() >= 3, () -> "" + box.size());
+        check(System.currentTimeMillis() - start > 1900, "two retries of a second each took less");
+        int i = 0;
+        for (MessageExt got : box.messages()) {
+            same(i++, got.getReconsumeTimes(), "reconsume count");
+            same(topic, got.getTopic(), "topic");
+            same("again", new String(got.getBody(), StandardCharsets.UTF_8), "body");
+            same("t", got.getTags(), "tag");
+            same("k", got.getKeys(), "keys");
+            same("wert", got.getUserProperty("mine"), "property");
+            same(r.getMsgId(), got.getMsgId(), "unique id");
+        }
+        e.steady(1500, "delivered again after success", () -> box.size() == 3);
+    }
+
+    private static void dead(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        String group = e.name("g");
+        Env.Inbox box = new Env.Inbox();
+        DefaultMQPushConsumer c = failing(e, group, topic, 100, box);
+        c.setMaxReconsumeTimes(2);
+        c.start();
+        SendResult r = accepted(p.send(new Message(topic, "t", "k", "hopeless".getBytes(StandardCharsets.UTF_8))));
+        DefaultMQPullConsumer reader = e.configure(new DefaultMQPullConsumer(e.name("g")));
+        e.after(reader::shutdown);
+        reader.start();
+        PullResult[] found = {null};
+        e.until("the dead letter", () -> {
+            try {
+                MessageQueue q = reader.fetchSubscribeMessageQueues("%DLQ%" + group).iterator().next();
+                found[0] = reader.pull(q, "*", 0, 1);
+                return !found[0].getMsgFoundList().isEmpty();
+            } catch (Exception notYet) {
+                return false;
+            }
+        }, () -> box.size() + " deliveries");
+        MessageExt got = found[0].getMsgFoundList().get(0);
+        same("hopeless", new String(got.getBody(), StandardCharsets.UTF_8), "body");
+        same("k", got.getKeys(), "keys");
+        same(r.getMsgId(), got.getMsgId(), "unique id");
+        same(3, box.size(), "deliveries");
+        e.steady(1500, "delivered after it was given up", () -> box.size() == 3);
+    }
+
+    private static void delay(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        Map<String, Long> arrived = new ConcurrentHashMap<>();
+        DefaultMQPushConsumer c = e.consumer(e.name("g"), topic, "*");
+        c.registerMessageListener((MessageListenerConcurrently) (ms, context) -> {
+            ms.forEach(m -> arrived.put(new String(m.getBody(), StandardCharsets.UTF_8), System.currentTimeMillis()));
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        c.start();
+        int[][] levels = {{1, 1000}, {2, 5000}, {0, 0}};
+        long start = System.currentTimeMillis();
+        for (int[] l : levels) {
+            Message m = message(topic, "level " + l[0]);
+            m.setDelayTimeLevel(l[0]);
+            accepted(p.send(m));
+        }
+        e.until("all three", () -> arrived.size() == 3, arrived::toString);
+        for (int[] l : levels) {
+            long took = arrived.get("level " + l[0]) - start;
+            check(took >= l[1] - 50 && took < l[1] + 5000, "level " + l[0] + " came after " + took + " ms");
+        }
+    }
+}
