@@ -26,7 +26,8 @@ type Conn struct {
 
 	lastRead  atomic.Int64 // ms of the clock
 	lastWrite atomic.Int64 // ms of the clock
-	dead      atomic.Bool  // Close, a failure or the peer's end was seen
+	dead      atomic.Bool  // Close, a failure or the peer's end was seen: nothing can be sent
+	quit      atomic.Bool  // this side closed it: what was received is not handled any more
 	gone      chan struct{}
 
 	in    input // of the wake-up alone
@@ -104,11 +105,22 @@ func (c *Conn) SetAttr(v any) {
 	c.attr = v
 }
 
-// Close closes the connection. Output that is not written yet is lost.
+// Close closes the connection. Output that is not written yet is lost, and what
+// was received is not handled any more. It returns at once; Done tells the end.
+//
+// It shuts the socket down and leaves the rest to the poller, which sees the
+// hang-up, instead of closing by netpoll: that would go on reading without bound
+// while a wake-up runs, and when the peer closes at the same moment it may take
+// the descriptor out of epoll after somebody else has got its number.
 func (c *Conn) Close() {
 	c.dead.Store(true)
+	c.quit.Store(true)
 	c.out.kill()
-	_ = c.nc.Close()
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if f, ok := c.nc.(netpoll.Conn); ok && !c.out.freed {
+		_ = syscall.Shutdown(f.Fd(), syscall.SHUT_RDWR)
+	}
 }
 
 // fail closes the connection for a reason that is logged and told, unless it was
@@ -121,18 +133,8 @@ func (c *Conn) fail(err error) {
 	c.Close()
 }
 
-// abort ends the socket in both directions at once. After a failed write netpoll
-// may be in the middle of another write of the same bytes; when abort has
-// returned none of them can reach the peer, and views may be released.
-// REQUIRES: the caller is the flusher, so the descriptor is still open.
-func (c *Conn) abort() {
-	if f, ok := c.nc.(netpoll.Conn); ok {
-		_ = syscall.Shutdown(f.Fd(), syscall.SHUT_RDWR)
-	}
-}
-
 // hup runs in the poller when the peer has closed, perhaps while a wake-up is
-// running: nothing more can be sent.
+// running: nothing more can be sent, but what it asked before is still done.
 func (c *Conn) hup() {
 	c.dead.Store(true)
 	c.out.kill()

@@ -42,8 +42,9 @@ func onRequest(ctx context.Context, nc netpoll.Connection) error {
 	c := ctx.(*connCtx).conn
 	r := nc.Reader()
 	n := r.Len()
-	if c.tooMuch(n) {
-		return nil
+	if c.tooMuch(n) || c.quit.Load() {
+		_ = r.Skip(n)
+		return r.Release()
 	}
 	p, err := r.Next(n)
 	if err != nil {
@@ -89,7 +90,7 @@ var wakeups = sync.Pool{New: func() any {
 
 // wake handles the frames that p completes. p is not used after it returns.
 func (c *Conn) wake(p []byte) {
-	if c.dead.Load() {
+	if c.quit.Load() {
 		return
 	}
 	c.cork()
@@ -122,7 +123,7 @@ func poison(p []byte) {
 // frame decodes one frame and brings it on its way.
 func (w *wakeup) frame(frame []byte) error {
 	c := w.conn
-	if c.dead.Load() {
+	if c.quit.Load() {
 		return nil // a handler closed it: what follows is not handled any more
 	}
 	r := w.get()

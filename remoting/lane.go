@@ -175,13 +175,10 @@ func (l *Lane) work() {
 	}
 }
 
-// runPooled handles a request in a worker.
+// runPooled handles a request in a worker, also when its connection is gone by
+// now, as Java does: a one-way commit still counts.
 func (r *Request) runPooled() {
 	oneway := r.Cmd.IsOneway()
-	if !r.Conn.Alive() {
-		r.finish(&Answer{})
-		return
-	}
 	if r.route.batch != nil {
 		r.runBatch([]*Request{r})
 	} else {

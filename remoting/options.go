@@ -8,11 +8,9 @@ import (
 	"time"
 
 	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/compat/version"
 	"github.com/merlinmq/merlin/protocol/wire"
 )
-
-// mqVersion is the MQVersion ordinal of V5_3_3.
-const mqVersion = 479
 
 // Defaults of the options.
 const (
@@ -184,7 +182,7 @@ func newEndpoint(o ServerOptions, calls int) *endpoint {
 		e.idle = DefaultIdleTimeout
 	}
 	if e.version == 0 {
-		e.version = mqVersion
+		e.version = int32(version.Current)
 	}
 	e.registry.conns = map[uint64]*Conn{}
 	return e

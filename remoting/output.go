@@ -39,6 +39,7 @@ type output struct {
 	flushing bool   // somebody is the flusher
 	corked   bool   // a wake-up is running and will flush at its end
 	dead     bool   // nothing is accepted any more
+	freed    bool   // netpoll closes the descriptor: it may be another's soon
 	orphans  []view // taken, not certainly written: released when netpoll let go
 }
 
@@ -235,19 +236,17 @@ func (c *Conn) flush(yield bool) {
 	}
 }
 
-// flushFailed ends the flusher and the connection after a failed write. The
-// views of that write go to the orphans: netpoll may still point at them. The
-// connection is closed only when flushing is over, because closing waits for it.
+// flushFailed ends the flusher and the connection after a failed write. netpoll
+// may still be in the middle of another write of the same bytes, so their views
+// go to the orphans until it has let go of the connection.
 func (c *Conn) flushFailed(views []view, err error) {
-	c.abort()
+	c.fail(fmt.Errorf("write: %w", err))
 	out := &c.out
 	out.mu.Lock()
+	defer out.mu.Unlock()
 	out.orphans = append(out.orphans, views...)
 	out.writing, out.flushing = 0, false
-	never := out.killLocked()
-	out.mu.Unlock()
-	releaseViews(never)
-	c.fail(fmt.Errorf("write: %w", err))
+	out.drained.Broadcast()
 }
 
 // kill lets the output accept nothing more and wakes who waits for it. What was
@@ -277,6 +276,7 @@ func (out *output) finish() {
 	for out.flushing {
 		out.drained.Wait()
 	}
+	out.freed = true
 	views := out.orphans
 	out.orphans = nil
 	out.mu.Unlock()

@@ -132,14 +132,36 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.ep.registry.appendTo(nil) {
 		c.Close()
 	}
-	<-gone // wake-ups end soon: no lane admits anything, and writes have failed
+	if !waitFor(gone, stuckAfter) {
+		// A handler does not return. Its connection, and the lanes it may be in,
+		// cannot be taken down under it.
+		return errors.Join(err, fmt.Errorf("remoting: %d connections have handlers that do not return", s.ep.registry.len()))
+	}
 	s.watch.end()
 	for _, l := range s.lanes {
 		l.release()
 	}
+	// netpoll has let go of the listener when serving ends; only then may the
+	// descriptor be closed and its number become another's.
+	waitFor(s.served, stuckAfter)
 	_ = s.loop.Shutdown(context.Background()) // no connection is left
 	<-s.served
 	return err
+}
+
+// stuckAfter is how long Shutdown waits for inline handlers to return after it
+// has closed their connections.
+const stuckAfter = 5 * time.Second
+
+func waitFor(c <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c:
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 // drain waits until nothing is in work and nothing is unsent.
