@@ -2,8 +2,8 @@ package send
 
 import (
 	"strconv"
-	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/stats"
@@ -29,32 +29,39 @@ func (o *one) answer() {
 		return
 	}
 	h.count(cfg, o)
-	a := remoting.Answer{Code: code, Ext: regionFields(cfg)}
-	rh := header.SendMessageResponse{
-		MsgID:       wire.Some(h.messageIDs(res)),
+	o.msgID = h.appendMessageIDs(o.msgID[:0], res)
+	o.result = header.SendMessageResponse{
+		MsgID:       wire.Some(text(o.msgID)),
 		QueueID:     wire.Some(o.queueID),
 		QueueOffset: wire.Some(res.QueueOffset),
 	}
 	if len(o.uniqKey) > 0 {
-		rh.TransactionID = wire.Some(string(o.uniqKey))
+		o.result.TransactionID = wire.Some(text(o.uniqKey))
 	}
-	a.Header = &rh
-	o.to.Send(&a)
+	o.ext = regionFields(cfg)
+	o.reply = remoting.Answer{Code: code, Header: &o.result, Ext: o.ext[:]}
+	o.to.Send(&o.reply)
 	o.release()
 }
 
+// text looks at bytes as a string, for as long as they do not change.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
 func stored(s store.PutStatus) bool { return s <= store.SlaveNotAvailable }
 
-// messageIDs is the offset message id, or those of a batch joined by commas.
-func (h *Handler) messageIDs(res *store.PutResult) string {
+// appendMessageIDs appends the offset message id, or those of a batch joined by
+// commas.
+func (h *Handler) appendMessageIDs(dst []byte, res *store.PutResult) []byte {
 	if len(res.PhyOffsets) == 0 {
-		return message.OffsetMessageID(h.StoreHost, res.PhyOffset)
+		return message.AppendOffsetMessageID(dst, h.StoreHost, res.PhyOffset)
 	}
-	ids := make([]string, len(res.PhyOffsets))
 	for i, phy := range res.PhyOffsets {
-		ids[i] = message.OffsetMessageID(h.StoreHost, phy)
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = message.AppendOffsetMessageID(dst, h.StoreHost, phy)
 	}
-	return strings.Join(ids, ",")
+	return dst
 }
 
 // count keeps the statistics of a stored message.

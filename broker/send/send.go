@@ -94,7 +94,12 @@ type one struct {
 	entries []message.BatchEntry
 	queueID int32
 	topic   string // canonical name, not the frame's
-	from    *batch // nil once the store keeps it
+
+	// The answer, here so that it needs no memory of its own.
+	reply  remoting.Answer
+	result header.SendMessageResponse
+	ext    [2]wire.Field
+	msgID  []byte
 }
 
 var ones = sync.Pool{New: func() any { return &one{} }}
@@ -134,7 +139,9 @@ func completed(p *store.Put) { p.Arg.(*one).answer() }
 
 func (o *one) release() {
 	o.put = store.Put{}
-	o.props, o.uniqKey, o.entries = o.props[:0], o.uniqKey[:0], o.entries[:0]
+	o.props, o.uniqKey, o.msgID = o.props[:0], o.uniqKey[:0], o.msgID[:0]
+	clear(o.entries)
+	o.entries = o.entries[:0]
 	if cap(o.props) > 64<<10 {
 		o.props = nil
 	}
@@ -349,9 +356,10 @@ func delayLevel(text string) (int, error) {
 
 // refuse is a failed send: even these carry the region and the trace switch.
 func (h *Handler) refuse(cfg *config.Config, code protocol.ResponseCode, remark string) *remoting.Answer {
-	return &remoting.Answer{Code: code, Remark: remark, HasRemark: true, Ext: regionFields(cfg)}
+	ext := regionFields(cfg)
+	return &remoting.Answer{Code: code, Remark: remark, HasRemark: true, Ext: ext[:]}
 }
 
-func regionFields(cfg *config.Config) []wire.Field {
-	return []wire.Field{{Key: message.PropertyMsgRegion, Value: cfg.RegionID}, {Key: message.PropertyTraceSwitch, Value: strconv.FormatBool(cfg.TraceOn)}}
+func regionFields(cfg *config.Config) [2]wire.Field {
+	return [2]wire.Field{{Key: message.PropertyMsgRegion, Value: cfg.RegionID}, {Key: message.PropertyTraceSwitch, Value: strconv.FormatBool(cfg.TraceOn)}}
 }
