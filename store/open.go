@@ -87,7 +87,7 @@ func Open(o Options) (*Store, error) {
 	if s.delays, err = parseDelayLevels(o.MessageDelayLevel); err != nil {
 		return nil, err
 	}
-	if err := s.fs.MkdirAll(o.StorePathRootDir); err != nil {
+	if err := vfs.MkdirDurable(s.fs, o.StorePathRootDir); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if s.lock, err = s.fs.Lock(s.path("lock")); err != nil {

@@ -1,16 +1,17 @@
 package store
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/store/consumequeue"
 )
 
-// errGap stops a recovery that began too late: a queue lacks entries.
-var errGap = errors.New("store: a consume queue lacks entries before the place where recovery began")
+// maxReplays bounds how often a recovery reads the log.
+const maxReplays = 3
 
 // recover finds the end of the log, cuts it there, and brings consume queues and
 // index in line with it. The log is right; everything else follows.
@@ -33,10 +34,18 @@ func (s *Store) recover(clean bool) error {
 	if err != nil {
 		return err
 	}
-	end, why, err := s.replay(from, true)
-	if errors.Is(err, errGap) {
-		s.log.Warn("store: consume queues have holes, the whole log is read", "from", segs[0])
-		end, why, err = s.replay(segs[0], false)
+	r := replay{s: s, clean: clean}
+	end, why, err := r.run(from)
+	for n := 1; err == nil && len(r.broken) > 0 && n < maxReplays; n++ {
+		s.log.Warn("store: consume queues have holes, the whole log is read", "queues", len(r.broken), "from", segs[0])
+		if err := s.dropQueues(slices.Collect(maps.Keys(r.broken))); err != nil {
+			return err
+		}
+		r.broken = nil
+		if s.idx != nil {
+			s.idx.Again()
+		}
+		end, why, err = r.run(segs[0])
 	}
 	if err != nil {
 		return err
@@ -54,10 +63,7 @@ func (s *Store) recover(clean bool) error {
 func (s *Store) recoverEmpty(known int64) error {
 	if qs := s.queues.Queues(); len(qs) > 0 {
 		s.log.Warn("store: there is no commit log, consume queues and index are deleted", "queues", len(qs))
-		for _, q := range qs {
-			s.queues.DetachQueue(q)
-		}
-		if err := s.queues.Drop(qs); err != nil {
+		if err := s.dropQueues(qs); err != nil {
 			return err
 		}
 	}
@@ -122,33 +128,78 @@ func (s *Store) fromQueues(segs []int64, known int64) (int64, error) {
 	return min(max(from, segs[0]), segs[len(segs)-1]), nil
 }
 
+func (s *Store) dropQueues(qs []*consumequeue.Queue) error {
+	for _, q := range qs {
+		s.queues.DetachQueue(q)
+	}
+	return s.queues.Drop(qs)
+}
+
 // replay reads the log from an offset to its end and builds what is missing.
-func (s *Store) replay(from int64, stopAtGap bool) (int64, string, error) {
-	d := s.dispatch
-	end, why, err := s.clog.Scan(from, !s.o.CheckCRCOnRecoverOff, func(_ []byte, m *message.Message) error {
-		if stopAtGap && s.gap(m) {
-			return errGap
+type replay struct {
+	s     *Store
+	clean bool
+	// broken are the queues that lack entries before the place where the replay
+	// began, or in between.
+	broken map[*consumequeue.Queue]bool
+}
+
+func (r *replay) run(from int64) (int64, string, error) {
+	s := r.s
+	end, why, err := s.clog.Scan(from, !s.o.CheckCRCOnRecoverOff, !r.clean, func(_ []byte, m *message.Message) error {
+		if err := r.compare(m); err != nil {
+			return err
 		}
-		if err := d.record(m, false); err != nil {
+		if err := s.dispatch.record(m, false); err != nil {
 			return err
 		}
 		s.appendedTime.Store(m.StoreTimestamp)
 		return nil
 	})
-	if err != nil && !errors.Is(err, errGap) {
-		err = fmt.Errorf("store: recovery: %w", err)
+	if err != nil {
+		return end, why, fmt.Errorf("store: recovery: %w", err)
 	}
-	return end, why, err
+	return end, why, nil
 }
 
-// gap says that the queue of a message ends too early for it.
-func (s *Store) gap(m *message.Message) bool {
+// compare looks whether the queue of a message fits it: either its entry is
+// there, or it is the next one. Entries that are written in any order may be lost
+// in a crash while later ones survive.
+func (r *replay) compare(m *message.Message) error {
 	kind := message.TransactionType(m.SysFlag)
 	if kind != 0 && kind != message.SysFlagCommit {
-		return false
+		return nil
 	}
-	q := s.queues.Find(m.Topic, m.QueueID)
-	return q != nil && q.Max() > 0 && m.QueueOffset > q.Max() && m.PhyOffset >= q.MaxPhy()
+	q := r.s.queues.Find(m.Topic, m.QueueID)
+	if q == nil || q.Max() == 0 || r.broken[q] {
+		return nil
+	}
+	if m.PhyOffset+int64(m.StoreSize) > q.MaxPhy() {
+		if m.QueueOffset > q.Max() {
+			r.mark(q)
+		}
+		return nil
+	}
+	if r.clean {
+		return nil
+	}
+	e, ok, err := q.Get(m.QueueOffset)
+	if err != nil {
+		return err
+	}
+	// A younger entry belongs to the next life of a deleted topic, and so does a
+	// queue that has not come so far.
+	if m.QueueOffset < q.Max() && (!ok || e.PhyOffset < m.PhyOffset || e.Filler()) {
+		r.mark(q)
+	}
+	return nil
+}
+
+func (r *replay) mark(q *consumequeue.Queue) {
+	if r.broken == nil {
+		r.broken = map[*consumequeue.Queue]bool{}
+	}
+	r.broken[q] = true
 }
 
 // settleAt makes end the end of everything. What was changed is made durable

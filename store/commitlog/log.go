@@ -76,7 +76,7 @@ type prepared struct {
 // Open lists the segments. Nothing is readable before Scan and Cut have found
 // the end of the log.
 func Open(o Options) (*Log, error) {
-	if err := o.FS.MkdirAll(o.Dir); err != nil {
+	if err := vfs.MkdirDurable(o.FS, o.Dir); err != nil {
 		return nil, fmt.Errorf("commitlog: %w", err)
 	}
 	l := &Log{

@@ -1,9 +1,11 @@
 package commitlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/merlinmq/merlin/protocol/message"
 )
@@ -23,8 +25,11 @@ func isRecord(head []byte) bool {
 // bytes and the message being valid during the call. It gives the end of the
 // valid part and what was found there (empty for zeros, the usual end). Errors
 // are those of the disk or of fn: an unreadable log is not a short one.
-func (l *Log) Scan(off int64, checkCRC bool, fn func(rec []byte, m *message.Message) error) (int64, string, error) {
-	s := scanner{l: l, crc: checkCRC, buf: make([]byte, scanBuffer)}
+//
+// torn looks for what a power failure leaves of a record that was not synced: the
+// checksum covers the body alone.
+func (l *Log) Scan(off int64, checkCRC, torn bool, fn func(rec []byte, m *message.Message) error) (int64, string, error) {
+	s := scanner{l: l, crc: checkCRC, torn: torn, buf: make([]byte, scanBuffer)}
 	for {
 		n, why, err := s.at(off)
 		if err != nil {
@@ -59,6 +64,7 @@ func (l *Log) absent(off int64) bool {
 type scanner struct {
 	l     *Log
 	crc   bool
+	torn  bool
 	buf   []byte
 	start int64 // what buf holds
 	have  int
@@ -109,7 +115,30 @@ func (s *scanner) at(off int64) (int, string, error) {
 	if n != int(size) {
 		return 0, fmt.Sprintf("size %d, but the fields make %d", size, n), nil
 	}
+	if s.torn && isTorn(s.rec, off, &s.m) {
+		return 0, "sectors of the record were never written", nil
+	}
 	return n, "", nil
+}
+
+// sectorSize is what a disk writes as a whole.
+const sectorSize = 512
+
+// isTorn says whether the topic has a zero byte or the properties lack a sector
+// or their end: the segment was zeros before, and no broker writes such
+// properties.
+func isTorn(rec []byte, off int64, m *message.Message) bool {
+	if strings.IndexByte(m.Topic, 0) >= 0 || len(m.Properties) > 0 && rec[len(rec)-1] == 0 {
+		return true
+	}
+	for at := len(rec) - len(m.Properties); at < len(rec); {
+		end := min(len(rec), at+sectorSize-int((off+int64(at))%sectorSize))
+		if len(bytes.Trim(rec[at:end], "\x00")) == 0 {
+			return true
+		}
+		at = end
+	}
+	return false
 }
 
 // bytes gives n bytes at off, reading ahead up to end.
@@ -148,11 +177,18 @@ func (l *Log) Cut(end int64) error {
 	if keep < 0 {
 		keep = len(segs)
 	}
-	for _, s := range segs[keep:] {
-		if err := l.o.FS.Remove(s.path); err != nil {
+	// One after the other from the end, so that a crash in between leaves no gap;
+	// and for good before the segment is shortened: only the last one may ever be
+	// found short.
+	for i := len(segs) - 1; i >= keep; i-- {
+		err := l.o.FS.Remove(segs[i].path)
+		if err == nil {
+			err = l.o.FS.SyncDir(l.o.Dir)
+		}
+		if err != nil {
 			return fmt.Errorf("commitlog: cut: %w", err)
 		}
-		s.release()
+		segs[i].release()
 	}
 	kept := slices.Clone(segs[:keep])
 	l.segs.Store(&kept)
@@ -172,9 +208,6 @@ func (l *Log) Cut(end int64) error {
 		if err != nil {
 			return fmt.Errorf("commitlog: cut %s at %d: %w", l.cur.path, end, err)
 		}
-	}
-	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
-		return fmt.Errorf("commitlog: cut: %w", err)
 	}
 	l.pos = end
 	l.max.Store(end)

@@ -77,12 +77,12 @@ func Open(o Options) (*Index, error) {
 
 // Recover makes the files consistent and gives the log offset of the last
 // message that is indexed, -1 when there is none. After a clean stop the files
-// are taken as they are. Otherwise those that hold anything younger than safe
-// (ms, the index time of the checkpoint), and in any case the last one, are
-// checked and cut at the first doubtful entry.
+// are taken as they are. Otherwise those that are not full or hold anything as
+// young as safe (ms, the index time of the checkpoint), and in any case the last
+// one, are checked and cut at the first doubtful entry.
 func (x *Index) Recover(clean bool, safe int64) (int64, error) {
 	err := x.check(math.MaxInt64, func(f *file, last bool) bool {
-		return clean || !last && f.hdr.endTime <= safe
+		return clean || !last && f.full() && f.hdr.endTime < safe
 	})
 	return x.seen, err
 }
@@ -122,6 +122,14 @@ func (x *Index) check(logEnd int64, trust func(f *file, last bool) bool) error {
 	return nil
 }
 
+// Again prepares for messages that come a second time: what is indexed by now is
+// not added again. REQUIRES: the dispatcher.
+func (x *Index) Again() {
+	if n := len(x.files); n > 0 {
+		x.seen = x.files[n-1].hdr.endPhy
+	}
+}
+
 func (x *Index) remove(files []*file) error {
 	var errs []error
 	for _, f := range files {
@@ -153,14 +161,16 @@ func (x *Index) Put(topic, key string, phy, storeTime int64) error {
 	}
 	var hash int32
 	hash, x.key = HashKey(x.key, topic, key)
+	if phy == x.seen { // some of its keys may be there, the oldest in the file before
+		for _, f := range x.files[max(len(x.files)-2, 0):] {
+			if there, err := f.has(hash, phy); there || err != nil {
+				return err
+			}
+		}
+	}
 	f, err := x.current()
 	if err != nil {
 		return err
-	}
-	if phy == x.seen {
-		if there, err := f.has(hash, phy); there || err != nil {
-			return err
-		}
 	}
 	f.put(hash, phy, storeTime)
 	return nil
@@ -211,7 +221,15 @@ func (x *Index) create(last *file) (*file, error) {
 	f.name = name
 	f.path = filepath.Join(x.o.Dir, fmt.Sprintf("%017d", name))
 	if f.f, err = x.o.FS.Open(f.path, vfs.Create); err == nil {
-		if err = f.f.Truncate(f.size()); err != nil {
+		err = f.f.Truncate(f.size())
+		if err == nil {
+			err = f.f.Sync()
+		}
+		if err == nil {
+			// A later file must not survive without this one.
+			err = x.o.FS.SyncDir(x.o.Dir)
+		}
+		if err != nil {
 			_ = f.f.Close() // the error that counts is the first
 		}
 	}

@@ -360,7 +360,10 @@ func (n *node) crashFile(r *rand.Rand) *node {
 		}
 	}
 	c.cut(c.size)
-	c.syncAll()
+	for i := range c.pages {
+		c.dirty[i] = struct{}{}
+	}
+	c.syncFile()
 	return c
 }
 

@@ -3,6 +3,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"path/filepath"
 )
 
 // Mode says how Open treats a file.
@@ -120,6 +121,28 @@ func ReadFull(f io.ReaderAt, p []byte, off int64) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// MkdirDurable is MkdirAll with names that survive a power failure.
+func MkdirDurable(f FS, path string) error {
+	var made []string // the parents of new directories
+	for dir := filepath.Clean(path); !Exists(f, dir); {
+		up := filepath.Dir(dir)
+		if up == dir {
+			break
+		}
+		made = append(made, up)
+		dir = up
+	}
+	if err := f.MkdirAll(path); err != nil {
+		return err
+	}
+	for _, dir := range made {
+		if err := f.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Exists says whether path is there; any other error counts as absent.

@@ -92,6 +92,9 @@ func TestMem_CrashKeepsOnlyWhatWasSynced(t *testing.T) {
 	b, err := ReadFile(m.CrashClone(nil), "/d/x")
 	require.NoError(t, err)
 	require.Equal(t, "one", string(b))
+	b, err = ReadFile(m.CrashClone(nil).CrashClone(nil), "/d/x")
+	require.NoError(t, err)
+	require.Equal(t, "one", string(b), "a second failure takes no more")
 
 	seen := map[string]bool{}
 	for i := range 50 {
