@@ -29,14 +29,10 @@ func newCommitter(s *Store) *committer {
 	return &committer{s: s, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
-// add takes over the Puts of a batch that are Pending.
+// add takes over Puts that wait for the log to be durable.
 func (c *committer) add(ps []*Put) {
 	c.mu.Lock()
-	for _, p := range ps {
-		if p.Pending {
-			c.waiting = append(c.waiting, p)
-		}
-	}
+	c.waiting = append(c.waiting, ps...)
 	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
@@ -124,9 +120,7 @@ func (c *committer) finish(ps []*Put) {
 	now := c.s.clock.NowMillis()
 	for _, p := range ps {
 		c.s.stats.put(p, now)
-		if p.Done != nil {
-			p.Done(p)
-		}
+		p.done()
 	}
 }
 

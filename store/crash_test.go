@@ -75,11 +75,6 @@ func (h *history) write(s *Store, seed int64, rounds int) error {
 		}
 		wg.Add(len(ps))
 		s.PutBatch(ps)
-		for _, p := range ps {
-			if !p.Pending {
-				wg.Done()
-			}
-		}
 		wg.Wait()
 		for i, p := range ps {
 			if p.Result.Status != PutOK {

@@ -40,8 +40,9 @@ type record struct {
 
 // putBatch is the scratch of one PutBatch.
 type putBatch struct {
-	buf  []byte
-	recs []record
+	buf   []byte
+	recs  []record
+	waits []*Put // go to the committer
 }
 
 var putBatches = sync.Pool{New: func() any { return &putBatch{} }}
@@ -77,14 +78,15 @@ func (s *Store) LockedFor() int64 {
 	return max(s.clock.NowMillis()-since, 0)
 }
 
-// PutBatch appends messages under one lock and with one write. Each Put is final
-// afterwards or Pending; see Put. The messages of a Put stand in one file.
+// PutBatch appends messages under one lock and with one write. The Done of each
+// Put is called once: before PutBatch returns, or later by the committer when the
+// message has to be on disk first. The messages of a Put stand in one file.
 func (s *Store) PutBatch(ps []*Put) {
 	if !s.enter() {
 		for _, p := range ps {
-			p.Pending = false
 			p.Result = PutResult{Status: ServiceNotAvailable, Err: ErrClosed}
 			s.stats.put(p, s.clock.NowMillis())
+			p.done()
 		}
 		return
 	}
@@ -94,7 +96,7 @@ func (s *Store) PutBatch(ps []*Put) {
 	now := s.clock.NowMillis()
 	refused := s.refuse()
 	for _, p := range ps {
-		p.Pending, p.begin = false, now
+		p.begin = now
 		p.recs = [2]int{len(b.recs), len(b.recs)}
 		p.Result = refused
 		if refused.Status == PutOK {
@@ -324,32 +326,36 @@ func (r *appendRun) flush(ps []*Put, end int) {
 	r.from = r.to
 }
 
-// settle makes the Puts final, or hands them to the committer.
+// settle makes the Puts final, or hands them to the committer. A Put whose Done
+// was called may be in use for another message already, so each is looked at
+// once, and the committer gets its own after all others are done with.
 func (s *Store) settle(b *putBatch, ps []*Put) {
-	waits := 0
+	now := s.clock.NowMillis()
 	for _, p := range ps {
-		if p.recs[0] == p.recs[1] {
-			continue
-		}
-		if len(p.Batch) > 0 {
+		stored := p.recs[0] != p.recs[1]
+		if stored && len(p.Batch) > 0 {
 			p.Result.PhyOffsets = make([]int64, 0, p.recs[1]-p.recs[0])
 			for _, rec := range b.recs[p.recs[0]:p.recs[1]] {
 				p.Result.PhyOffsets = append(p.Result.PhyOffsets, rec.phy)
 			}
 		}
-		if s.o.FlushDiskType == SyncFlush && waitsForFlush(p) {
-			p.Pending = true
-			waits++
+		if stored && s.o.FlushDiskType == SyncFlush && waitsForFlush(p) {
+			b.waits = append(b.waits, p)
+			continue
 		}
+		s.stats.put(p, now)
+		p.done()
 	}
-	now := s.clock.NowMillis()
-	for _, p := range ps {
-		if !p.Pending {
-			s.stats.put(p, now)
-		}
+	if len(b.waits) > 0 {
+		s.committer.add(b.waits)
+		clear(b.waits)
+		b.waits = b.waits[:0]
 	}
-	if waits > 0 {
-		s.committer.add(ps)
+}
+
+func (p *Put) done() {
+	if p.Done != nil {
+		p.Done(p)
 	}
 }
 
@@ -364,15 +370,13 @@ func waitsForFlush(p *Put) bool {
 }
 
 // Put appends one message and waits until it is final. Msg and Batch as in
-// PutBatch; Done is not called.
+// PutBatch; the Done of the caller is replaced.
 func (s *Store) Put(p *Put) PutResult {
 	done := make(chan struct{})
 	p.Done = func(*Put) { close(done) }
 	ps := [1]*Put{p}
 	s.PutBatch(ps[:])
-	if p.Pending {
-		<-done
-	}
+	<-done
 	return p.Result
 }
 

@@ -29,7 +29,7 @@ const (
 
 // Put is one append. Msg (or each of Batch) is encoded before PutBatch returns:
 // the caller may reuse all bytes then. A Put belongs to the store from PutBatch
-// until it is final.
+// until Done.
 type Put struct {
 	// Msg is the message. With Batch set it gives topic, queue, hosts, times and
 	// sysFlag, and Batch the bodies, flags and properties.
@@ -37,15 +37,14 @@ type Put struct {
 	// Batch, when not empty, is appended as that many records with consecutive
 	// queue offsets in one file (SEND_BATCH_MESSAGE).
 	Batch []message.BatchEntry
-	// Done is called once, from a goroutine of the store, when a Put that was
-	// Pending after PutBatch becomes final. It must not block.
+	// Done is called once, when the Put is final: before PutBatch returns, or
+	// later from a goroutine of the store when the message has to be on disk
+	// first (SyncFlush). The Put is the caller's again from then on, so a caller
+	// of PutBatch must not look at a Put before. It must not block.
 	Done func(*Put)
 	// Arg is the caller's.
 	Arg any
 
-	// Pending is set by PutBatch when the result is not final yet: the flusher
-	// or the replicator will complete it and call Done. It stays set then.
-	Pending bool
 	// Result is valid when the Put is final.
 	Result PutResult
 

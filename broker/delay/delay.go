@@ -203,11 +203,6 @@ func (s *Service) deliverSome(level int) bool {
 	}
 	if len(puts) > 0 {
 		s.opts.Store.PutBatch(puts)
-		for _, p := range puts {
-			if !p.Pending {
-				wait.Done()
-			}
-		}
 		wait.Wait()
 	}
 	for _, p := range puts {

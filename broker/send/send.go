@@ -78,8 +78,7 @@ func New(d Deps) *Handler {
 
 // batch is the working memory of one wake-up.
 type batch struct {
-	sends []*one
-	puts  []*store.Put
+	puts []*store.Put
 }
 
 // one is a message (or a batch request) on its way into the store. It is reused
@@ -117,20 +116,13 @@ func (h *Handler) Sends(rs []*remoting.Request) {
 			o.release()
 			continue
 		}
-		b.sends = append(b.sends, o)
 		b.puts = append(b.puts, &o.put)
 	}
 	if len(b.puts) > 0 {
 		h.Store.PutBatch(b.puts)
 	}
-	for i, p := range b.puts {
-		if !p.Pending {
-			b.sends[i].answer()
-		}
-	}
-	clear(b.sends)
 	clear(b.puts)
-	b.sends, b.puts = b.sends[:0], b.puts[:0]
+	b.puts = b.puts[:0]
 	h.pool.Put(b)
 }
 
