@@ -33,7 +33,7 @@ final class Bodies {
     private static final String P = "org.apache.rocketmq.";
     private static final String R = P + "remoting.protocol.";
 
-    /** Class and name of the struct. */
+    /** All classes that are serialised as a body; those nested in others are covered by them. */
     static final String[] CLASSES = {
         R + "body.AclInfo", R + "body.BatchAck", R + "body.BatchAckMessageRequestBody", R + "route.BrokerData",
         R + "body.BrokerMemberGroup", R + "body.BrokerReplicasInfo", R + "body.BrokerStatsData", R + "body.BrokerStatsItem",
@@ -41,14 +41,14 @@ final class Bodies {
         R + "body.ConsumeMessageDirectlyResult", R + "body.ConsumeQueueData", R + "admin.ConsumeStats", R + "body.ConsumeStatsList",
         R + "body.ConsumeStatus", R + "body.ConsumerConnection", R + "heartbeat.ConsumerData", R + "body.ConsumerOffsetSerializeWrapper",
         R + "body.ConsumerRunningInfo", R + "body.CreateTopicListRequestBody", R + "subscription.CustomizedRetryPolicy",
-        R + "DataVersion", P + "store.schedule.DelayOffsetSerializeWrapper", P + "broker.schedule.DelayOffsetSerializeWrapper",
+        R + "DataVersion", P + "broker.schedule.DelayOffsetSerializeWrapper",
         R + "body.ElectMasterResponseBody", R + "EpochEntry", R + "body.EpochEntryCache", R + "subscription.ExponentialRetryPolicy",
-        R + "body.GetBrokerMemberGroupResponseBody", R + "body.GetConsumerListByGroupResponseBody",
-        R + "header.GetConsumerListByGroupResponseBody", R + "body.GetConsumerStatusBody",
+        R + "body.GetBrokerMemberGroupResponseBody", R + "header.GetConsumerListByGroupResponseBody",
+        R + "body.GetConsumerStatusBody",
         R + "subscription.GroupForbidden", R + "body.GroupList", R + "subscription.GroupRetryPolicy", R + "body.HARuntimeInfo",
         R + "heartbeat.HeartbeatData", R + "body.KVTable", R + "body.LockBatchRequestBody", R + "body.LockBatchResponseBody",
         R + "statictopic.LogicQueueMappingItem", P + "common.message.MessageQueue", P + "common.message.MessageQueueAssignment",
-        R + "body.MessageQueueForC", R + "ResetOffsetBodyForC", R + "body.ResetOffsetBodyForC",
+        R + "body.ResetOffsetBodyForC",
         R + "body.MessageRequestModeSerializeWrapper", R + "admin.OffsetWrapper", R + "body.PopProcessQueueInfo",
         R + "body.ProcessQueueInfo", R + "body.ProducerConnection", R + "heartbeat.ProducerData", R + "body.ProducerInfo",
         R + "body.ProducerTableInfo", R + "body.QueryAssignmentRequestBody", R + "body.QueryAssignmentResponseBody",
@@ -73,13 +73,7 @@ final class Bodies {
 
     static void print(PrintStream out) throws Exception {
         for (String name : CLASSES) {
-            Class<?> c;
-            try {
-                c = Class.forName(name);
-            } catch (ClassNotFoundException e) {
-                System.err.println("no " + name); // the list has some names under two packages
-                continue;
-            }
+            Class<?> c = Class.forName(name);
             String simple = c.getSimpleName();
             if (simple.equals("Metric")) {
                 simple = "TimerMetric";
@@ -148,7 +142,11 @@ final class Bodies {
             k.setAccessible(true);
             return k.newInstance();
         } catch (NoSuchMethodException e) {
-            var k = c.getDeclaredConstructors()[0];
+            // The order of the constructors is not defined: the shortest that copies nothing.
+            var k = java.util.Arrays.stream(c.getDeclaredConstructors())
+                .filter(x -> !java.util.Arrays.asList(x.getParameterTypes()).contains(c))
+                .min(java.util.Comparator.comparing((java.lang.reflect.Constructor<?> x) -> x.getParameterCount())
+                    .thenComparing(Object::toString)).orElseThrow();
             k.setAccessible(true);
             Object[] args = new Object[k.getParameterCount()];
             for (int i = 0; i < args.length; i++) {
@@ -200,8 +198,9 @@ final class Bodies {
                 return m;
             }
             if (Collection.class.isAssignableFrom(raw)) {
-                Collection c = raw == TreeSet.class ? new TreeSet() : raw == java.util.HashSet.class ? new java.util.HashSet()
-                    : java.util.Set.class.isAssignableFrom(raw) ? new LinkedHashSet() : new ArrayList();
+                Collection c = raw == TreeSet.class ? new TreeSet()
+                    : java.util.Set.class.isAssignableFrom(raw) ? new LinkedHashSet() // in this order on every run
+                    : new ArrayList();
                 for (int i = 0; i < size; i++) {
                     c.add(value(a[0], null, name, depth + 1));
                 }
