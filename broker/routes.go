@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"runtime"
 	"time"
 
 	"github.com/merlinmq/merlin/broker/admin"
@@ -32,19 +31,18 @@ func newLanes(h *config.Holder) *lanes {
 			return 0
 		}
 	}
-	cpus := runtime.GOMAXPROCS(0)
 	return &lanes{
 		send: &remoting.Lane{Name: "send", Inline: true, Capacity: c.SendThreadPoolQueueCapacity},
 		// Parked requests count as in work, so there is room for them here.
 		pull:     &remoting.Lane{Name: "pull", Inline: true, Capacity: c.PullThreadPoolQueueCapacity + parkedLimit},
 		consumer: &remoting.Lane{Name: "consumer", Inline: true, Capacity: c.ConsumerManagerThreadPoolQueueCapacity},
-		back: &remoting.Lane{Name: "sendBack", Workers: 4, Capacity: c.SendThreadPoolQueueCapacity,
+		back: &remoting.Lane{Name: "sendBack", Workers: c.SendMessageThreadPoolNums, Capacity: c.SendThreadPoolQueueCapacity,
 			MaxWait: wait(func(c *config.Config) config.Millis { return c.WaitTimeMillsInSendQueue })},
-		query: &remoting.Lane{Name: "query", Workers: 2 * cpus, Capacity: c.QueryThreadPoolQueueCapacity},
-		admin: &remoting.Lane{Name: "admin", Workers: 16, Capacity: c.AdminBrokerThreadPoolQueueCapacity,
+		query: &remoting.Lane{Name: "query", Workers: c.QueryMessageThreadPoolNums, Capacity: c.QueryThreadPoolQueueCapacity},
+		admin: &remoting.Lane{Name: "admin", Workers: c.AdminBrokerThreadPoolNums, Capacity: c.AdminBrokerThreadPoolQueueCapacity,
 			MaxWait: wait(func(c *config.Config) config.Millis { return c.WaitTimeMillsInAdminBrokerQueue })},
-		client: &remoting.Lane{Name: "client", Workers: 4, Capacity: c.ClientManagerThreadPoolQueueCapacity},
-		heartbeat: &remoting.Lane{Name: "heartbeat", Workers: cpus, Capacity: c.HeartbeatThreadPoolQueueCapacity,
+		client: &remoting.Lane{Name: "client", Workers: c.ClientManageThreadPoolNums, Capacity: c.ClientManagerThreadPoolQueueCapacity},
+		heartbeat: &remoting.Lane{Name: "heartbeat", Workers: c.HeartbeatThreadPoolNums, Capacity: c.HeartbeatThreadPoolQueueCapacity,
 			MaxWait: wait(func(c *config.Config) config.Millis { return c.WaitTimeMillsInHeartbeatQueue })},
 	}
 }

@@ -182,9 +182,41 @@ func (r *Registrar) anyStale(cfg *config.Config) bool {
 }
 
 // register tells every name server of these topics, or of all when names is nil.
+// With enableSingleTopicRegister a changed topic goes alone (217); with
+// enableSplitRegistration many topics go in pieces, each with a data version of
+// its own so that it counts as news.
 func (r *Registrar) register(names []string) {
 	cfg := r.opts.Config.Get()
-	b, err := r.body(cfg, names)
+	topics := r.chosen(cfg, names)
+	if names != nil && cfg.EnableSingleTopicRegister {
+		for _, c := range topics {
+			r.registerTopic(cfg, c)
+		}
+		return
+	}
+	size := len(topics)
+	if cfg.EnableSplitRegistration {
+		size = max(1, cfg.SplitRegistrationSize)
+	}
+	for first := true; first || len(topics) > 0; first = false {
+		if !first {
+			r.opts.Topics.NextVersion()
+		}
+		n := min(size, len(topics))
+		r.registerSome(cfg, topics[:n])
+		topics = topics[n:]
+	}
+}
+
+// registerSome sends one REGISTER_BROKER (103).
+func (r *Registrar) registerSome(cfg *config.Config, topics []body.TopicConfig) {
+	rb := body.RegisterBrokerBody{}
+	rb.TopicConfigSerializeWrapper.TopicConfigTable = make(map[string]body.TopicConfig, len(topics))
+	for _, c := range topics {
+		rb.TopicConfigSerializeWrapper.TopicConfigTable[c.TopicName] = c
+	}
+	rb.TopicConfigSerializeWrapper.DataVersion = r.opts.Topics.Version()
+	b, err := body.Marshal(&rb)
 	if err != nil {
 		r.opts.Logger.Error("registration body", "err", err)
 		return
@@ -197,6 +229,21 @@ func (r *Registrar) register(names []string) {
 	}
 	r.each(cfg.RegisterBrokerTimeoutMills.Duration(), func(ctx context.Context, addr string) error {
 		return r.call(ctx, addr, protocol.RegisterBroker.Code, h, b, r.ordered)
+	})
+}
+
+// registerTopic sends one REGISTER_TOPIC_IN_NAMESRV (217).
+func (r *Registrar) registerTopic(cfg *config.Config, c body.TopicConfig) {
+	b, err := body.Marshal(&body.TopicRouteData{QueueDatas: []body.QueueData{{
+		BrokerName: cfg.BrokerName, ReadQueueNums: c.ReadQueueNums, WriteQueueNums: c.WriteQueueNums,
+		Perm: c.Perm, TopicSysFlag: c.TopicSysFlag,
+	}}})
+	if err != nil {
+		r.opts.Logger.Error("registration body", "err", err)
+		return
+	}
+	r.each(cfg.RegisterBrokerTimeoutMills.Duration(), func(ctx context.Context, addr string) error {
+		return r.call(ctx, addr, protocol.RegisterTopicInNamesrv.Code, &header.RegisterTopicRequest{Topic: wire.Some(c.TopicName)}, b, nil)
 	})
 }
 
@@ -216,28 +263,27 @@ func (r *Registrar) ordered(answer *wire.Command) error {
 	return r.opts.Topics.MarkOrdered(names)
 }
 
-func (r *Registrar) body(cfg *config.Config, names []string) ([]byte, error) {
-	all, version := r.opts.Topics.All()
-	table := make(map[string]body.TopicConfig, len(all))
+// chosen gives the named topics, or all, as they are to be registered: a broker
+// that may not be read or written takes the bit from all of its topics.
+func (r *Registrar) chosen(cfg *config.Config, names []string) []body.TopicConfig {
+	all, _ := r.opts.Topics.All()
 	want := make(map[string]bool, len(names))
 	for _, n := range names {
 		want[n] = true
 	}
+	open := topic.PermRead | topic.PermWrite
+	out := make([]body.TopicConfig, 0, len(all))
 	for _, c := range all {
 		if names != nil && !want[c.TopicName] {
 			continue
 		}
-		if masked := c.Perm & cfg.BrokerPermission; masked != c.Perm && cfg.BrokerPermission&(topic.PermRead|topic.PermWrite) != topic.PermRead|topic.PermWrite {
-			copied := *c
-			copied.Perm = masked
-			c = &copied
+		next := *c
+		if cfg.BrokerPermission&open != open {
+			next.Perm &= cfg.BrokerPermission
 		}
-		table[c.TopicName] = *c
+		out = append(out, next)
 	}
-	rb := body.RegisterBrokerBody{}
-	rb.TopicConfigSerializeWrapper.TopicConfigTable = table
-	rb.TopicConfigSerializeWrapper.DataVersion = version
-	return body.Marshal(&rb)
+	return out
 }
 
 // each calls f for every name server side by side and waits.

@@ -1,0 +1,173 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
+	"github.com/merlinmq/merlin/protocol/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// names is a set of name servers that writes down what it is asked.
+type names struct {
+	mu    sync.Mutex
+	calls []string
+	fail  map[string]bool
+	order string // topic that the answer of a registration marks as ordered
+}
+
+func (n *names) Invoke(_ context.Context, addr string, o *wire.Outgoing, b []byte) (*wire.Command, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	line := fmt.Sprintf("%s %d", addr, o.Code)
+	if protocol.Code(o.Code) == protocol.RegisterBroker.Code {
+		var rb body.RegisterBrokerBody
+		if err := body.Unmarshal(b, &rb); err != nil {
+			return nil, err
+		}
+		line += fmt.Sprintf(" %d topics", len(rb.TopicConfigSerializeWrapper.TopicConfigTable))
+		if c, ok := rb.TopicConfigSerializeWrapper.TopicConfigTable["T"]; ok {
+			line += fmt.Sprintf(" T=%d", c.Perm)
+		}
+	}
+	n.calls = append(n.calls, line)
+	if n.fail[addr] {
+		return nil, errors.New("connection refused")
+	}
+	answer := &wire.Command{Flag: wire.FlagResponse}
+	if n.order != "" {
+		answer.Body = []byte(`{"table":{"` + n.order + `":"b:4"}}`)
+	}
+	return answer, nil
+}
+
+func (n *names) take() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := n.calls
+	n.calls = nil
+	slices.Sort(out)
+	return out
+}
+
+type rig struct {
+	*Registrar
+	names  *names
+	clock  *clock.Manual
+	topics *topic.Table
+	config *config.Holder
+}
+
+func newRig(t *testing.T, conf string) *rig {
+	cfg, _, err := config.Parse([]byte("brokerName=b\nbrokerClusterName=C\nnamesrvAddr=n1:9876;n2:9876\nautoCreateTopicEnable=false\n"+conf), "test.conf")
+	require.NoError(t, err)
+	r := &rig{names: &names{}, clock: clock.NewManual(time.UnixMilli(1000)), config: config.NewHolder(cfg, config.HolderOptions{})}
+	r.topics, err = topic.Load(topic.Options{
+		Files: configfile.NewMemory(), Path: "topics.json", Now: r.clock.NowMillis,
+		Config:  func() topic.Config { return topic.Config{ClusterName: "C", BrokerName: "b", ReviveQueues: 1} },
+		Changed: func(c body.TopicConfig) { r.Changed(c.TopicName) },
+	})
+	require.NoError(t, err)
+	r.Registrar = New(Options{Client: r.names, Config: r.config, Topics: r.topics, Clock: r.clock, Addr: "127.0.0.1:10911", HAAddr: "127.0.0.1:10912"})
+	return r
+}
+
+func (r *rig) begin(t *testing.T) {
+	r.Start()
+	t.Cleanup(r.Shutdown)
+	r.names.take()
+	require.Eventually(t, func() bool { return r.clock.Waiters() == 1 }, 5*time.Second, time.Millisecond)
+}
+
+func (r *rig) soon(t *testing.T, want ...string) {
+	t.Helper()
+	var got []string
+	require.Eventually(t, func() bool {
+		got = append(got, r.names.take()...)
+		return len(got) >= len(want)
+	}, 5*time.Second, time.Millisecond, "%v", want)
+	slices.Sort(got)
+	require.Equal(t, want, got)
+}
+
+func TestStart_RegistersEverywhere(t *testing.T) {
+	r := newRig(t, "")
+	r.names.fail = map[string]bool{"n1:9876": true}
+	r.Start()
+	all, _ := r.topics.All()
+	n := len(all)
+	require.Equal(t, []string{fmt.Sprintf("n1:9876 103 %d topics", n), fmt.Sprintf("n2:9876 103 %d topics", n)}, r.names.take(),
+		"a name server that is down does not keep the other from being told")
+	require.Eventually(t, func() bool { return r.clock.Waiters() == 1 }, 5*time.Second, time.Millisecond)
+	r.clock.Advance(10 * time.Second)
+	r.soon(t, fmt.Sprintf("n1:9876 103 %d topics", n), fmt.Sprintf("n2:9876 103 %d topics", n))
+	require.Eventually(t, func() bool { return r.clock.Waiters() == 1 }, 5*time.Second, time.Millisecond)
+	r.clock.Advance(30 * time.Second)
+	r.soon(t, fmt.Sprintf("n1:9876 103 %d topics", n), fmt.Sprintf("n2:9876 103 %d topics", n))
+	r.Shutdown()
+	require.Equal(t, []string{"n1:9876 104", "n2:9876 104"}, r.names.take())
+}
+
+func TestChanged_IsToldAtOnceAndAlone(t *testing.T) {
+	r := newRig(t, "")
+	r.begin(t)
+	require.NoError(t, r.topics.Put(body.NewTopicConfig("T")))
+	r.soon(t, "n1:9876 103 1 topics T=6", "n2:9876 103 1 topics T=6")
+}
+
+func TestChanged_SingleTopicRegister(t *testing.T) {
+	r := newRig(t, "enableSingleTopicRegister=true")
+	r.begin(t)
+	require.NoError(t, r.topics.Put(body.NewTopicConfig("T")))
+	r.soon(t, "n1:9876 217", "n2:9876 217")
+}
+
+func TestRegister_InPieces(t *testing.T) {
+	r := newRig(t, "enableSplitRegistration=true\nsplitRegistrationSize=4\nnamesrvAddr=n1:9876")
+	r.Start()
+	defer r.Shutdown()
+	all, _ := r.topics.All()
+	require.Len(t, r.names.take(), (len(all)+3)/4)
+}
+
+func TestRegister_BrokerPermissionMasksTopics(t *testing.T) {
+	r := newRig(t, "brokerPermission=4")
+	require.NoError(t, r.topics.Put(body.NewTopicConfig("T")))
+	r.begin(t)
+	r.All()
+	var got []string
+	require.Eventually(t, func() bool { got = append(got, r.names.take()...); return len(got) >= 2 }, 5*time.Second, time.Millisecond)
+	require.Contains(t, got[0], " T=4")
+}
+
+func TestRegister_MarksOrderedTopics(t *testing.T) {
+	r := newRig(t, "")
+	require.NoError(t, r.topics.Put(body.NewTopicConfig("T")))
+	r.names.order = "T"
+	r.begin(t)
+	require.True(t, r.topics.Find("T").Order)
+}
+
+func TestPeriodic_AsksFirstWithoutForceRegister(t *testing.T) {
+	r := newRig(t, "forceRegister=false")
+	r.begin(t)
+	r.clock.Advance(10 * time.Second)
+	all, _ := r.topics.All()
+	// The answers say nothing of "changed", which counts as a change.
+	r.soon(t, fmt.Sprintf("n1:9876 103 %d topics", len(all)), "n1:9876 322", fmt.Sprintf("n2:9876 103 %d topics", len(all)), "n2:9876 322")
+}
