@@ -59,3 +59,9 @@ func TestError(t *testing.T) {
 	require.Equal(t, "NO_PERMISSION", (&Error{Code: NoPermission}).Error())
 	require.Equal(t, "9999", ResponseCode(9999).String())
 }
+
+// A row knows the headers of its request and answer.
+func ExampleCall() {
+	fmt.Println(SendMessageV2.Code, int32(SendMessageV2.Code), SendMessageV2.Request)
+	// Output: SEND_MESSAGE_V2 310 header.SendMessageRequestV2
+}

@@ -209,6 +209,9 @@ func (d *decoder) slice(v reflect.Value, o options) error {
 		seen = map[any]bool{}
 	}
 	err := d.list('[', ']', func() error {
+		if err := d.grow(elem.Size()); err != nil {
+			return err
+		}
 		e := reflect.New(elem).Elem()
 		if err := d.value(e, options{}); err != nil {
 			return err
@@ -231,6 +234,9 @@ func (d *decoder) object(v reflect.Value, o options) error {
 	m := reflect.MakeMap(t)
 	v.Set(m)
 	return d.list('{', '}', func() error {
+		if err := d.grow(t.Key().Size() + t.Elem().Size()); err != nil {
+			return err
+		}
 		key := reflect.New(t.Key()).Elem()
 		if err := d.key(key); err != nil {
 			return err

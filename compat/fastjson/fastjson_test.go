@@ -85,6 +85,16 @@ func TestUnmarshal_Errors(t *testing.T) {
 	require.ErrorIs(t, Unmarshal([]byte("{}"), doc{}), ErrSyntax)
 }
 
+func TestUnmarshal_MemoryIsBounded(t *testing.T) {
+	var big []struct {
+		A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P string
+	}
+	require.ErrorContains(t, Unmarshal([]byte("["+strings.Repeat("{},", 100000)+"]"), &big), "times the document")
+	var few []string
+	require.NoError(t, Unmarshal([]byte("["+strings.Repeat(`"",`, 100000)+"]"), &few))
+	require.Len(t, few, 100000)
+}
+
 func TestMarshal_Forms(t *testing.T) {
 	d := doc{base: base{"n/ä"}, Long: 1 << 53, ByID: map[int64]string{2: "b", 1: "a"},
 		Points: map[point]int64{{1, 2}: 3}, Tree: map[string]int32{"b": 1, "a": 2}, Level: math.MaxUint8, Rate: math.NaN()}

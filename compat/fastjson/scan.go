@@ -12,6 +12,8 @@ var ErrSyntax = errors.New("fastjson: bad document")
 const (
 	maxDepth    = 128     // nesting of a document
 	maxElements = 4 << 20 // array elements and map pairs of a document
+	maxGrowth   = 16      // memory of its elements, in multiples of the document
+	freeGrowth  = 1 << 20 // and what any document may take, in bytes
 )
 
 // scanner walks over a document.
@@ -20,6 +22,7 @@ type scanner struct {
 	i        int
 	depth    int
 	elements int
+	used     int // bytes of the elements so far
 }
 
 func (s *scanner) errorf(format string, args ...any) error {
@@ -94,6 +97,15 @@ func (s *scanner) leave() { s.depth-- }
 func (s *scanner) element() error {
 	if s.elements++; s.elements > maxElements {
 		return s.errorf("more than %d elements", maxElements)
+	}
+	return nil
+}
+
+// grow counts the memory of one more element of n bytes: a few bytes of text
+// ("{},") can stand for a large struct.
+func (s *scanner) grow(n uintptr) error {
+	if s.used += int(n); s.used > freeGrowth+maxGrowth*len(s.b) {
+		return s.errorf("elements take more than %d times the document", maxGrowth)
 	}
 	return nil
 }

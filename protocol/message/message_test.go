@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"net/netip"
 	"strings"
@@ -208,6 +209,18 @@ func TestSysFlags(t *testing.T) {
 	f := SysFlagCompressed | SysFlagPrepared
 	require.Equal(t, SysFlagPrepared, TransactionType(f))
 	require.Equal(t, SysFlagCompressed|SysFlagRollback, WithTransactionType(f, SysFlagRollback))
+}
+
+func ExampleAppend() {
+	m := &Message{Topic: "TopicTest", Body: []byte("hello"), StoreHost: netip.MustParseAddrPort("10.0.0.1:10911")}
+	m.Properties = AppendProperty(m.Properties, PropertyTags, "TagA")
+	rec, err := Append(nil, m)
+	PatchOffsets(rec, 7, 1024, 1700000000000) // when it has its place in the log
+	var back Message
+	n, _ := Decode(rec, &back, true)
+	tag, _ := Get(back.Properties, PropertyTags)
+	fmt.Println(n == len(rec), err, back.QueueOffset, tag, OffsetMessageID(back.StoreHost, back.PhyOffset))
+	// Output: true <nil> 7 TagA 0A00000100002A9F0000000000000400
 }
 
 func TestAppend_DoesNotAllocate(t *testing.T) {

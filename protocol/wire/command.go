@@ -47,9 +47,10 @@ func (c *Command) IsResponse() bool { return c.Flag&FlagResponse != 0 }
 // IsOneway reports whether nobody waits for an answer.
 func (c *Command) IsOneway() bool { return c.Flag&FlagOneway != 0 }
 
-// Lookup finds the value of an extFields entry.
+// Lookup finds the value of an extFields entry; of two with the same key the last
+// one counts, as in Java's map.
 func (c *Command) Lookup(key string) (value string, ok bool) {
-	for i := range c.Ext {
+	for i := len(c.Ext) - 1; i >= 0; i-- {
 		if c.Ext[i].Key == key {
 			return c.Ext[i].Value, true
 		}

@@ -7,10 +7,17 @@ import (
 	"unsafe"
 )
 
-// MaxFrame is the largest frame, in bytes after the length word, that peers
-// accept (com.rocketmq.remoting.frameMaxLength). Readers of a connection check it
-// before they make room for a frame.
+// MaxFrame is the largest frame that peers accept, in bytes and with its length
+// word (com.rocketmq.remoting.frameMaxLength): a length word may say MaxFrame-4 at
+// most. Readers of a connection check it before they make room for a frame.
 const MaxFrame = 16 << 20
+
+// What a Command keeps for the next frame: a single odd frame must not pin the
+// memory it needed.
+const (
+	keptExt     = 256
+	keptScratch = 64 << 10
+)
 
 // headerWord is the size of the word before the header: its top byte is the
 // encoding, the other three are the length of the header.
@@ -49,10 +56,12 @@ func Decode(frame []byte, c *Command) error {
 func (c *Command) reset() {
 	ext, scratch := c.Ext, c.scratch
 	*c = Command{}
-	if ext != nil {
+	if cap(ext) <= keptExt && ext != nil {
 		c.Ext = ext[:0]
 	}
-	c.scratch = scratch[:0]
+	if cap(scratch) <= keptScratch {
+		c.scratch = scratch[:0]
+	}
 }
 
 // view returns the string that b holds, without a copy.

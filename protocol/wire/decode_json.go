@@ -41,11 +41,20 @@ func (s *scanner) peek() byte {
 
 // take consumes the byte ch, after blanks.
 func (s *scanner) take(ch byte) bool {
-	if s.i < len(s.b) && s.b[s.i] == ch || s.peek() == ch && s.i < len(s.b) {
+	if s.i < len(s.b) && s.b[s.i] == ch {
 		s.i++
 		return true
 	}
-	return false
+	return s.takeLater(ch)
+}
+
+// takeLater is take where something else, perhaps blanks, comes first.
+func (s *scanner) takeLater(ch byte) bool {
+	if s.peek() != ch || s.i == len(s.b) {
+		return false
+	}
+	s.i++
+	return true
 }
 
 // command reads the whole object.
@@ -182,22 +191,33 @@ func (s *scanner) number(v *int32) bool {
 	return false // a fraction, an exponent, too many digits
 }
 
+// stops marks the bytes that end a plain run of a string.
+var stops = func() (t [256]bool) {
+	for c := range ' ' {
+		t[c] = true
+	}
+	t['"'], t['\\'] = true, true
+	return t
+}()
+
 // text reads a string in double quotes. Without escapes it aliases the header.
 func (s *scanner) text() (string, bool) {
 	if !s.take('"') {
 		return "", false
 	}
-	start := s.i
-	for i := start; i < len(s.b); i++ {
-		switch ch := s.b[i]; {
-		case ch == '"':
-			s.i = i + 1
-			return view(s.b[start:i]), true
-		case ch == '\\':
-			return s.escapedText(start, i)
-		case ch < ' ':
-			return "", false // fastjson takes it, let the slow reader decide
+	rest := s.b[s.i:]
+	for i, ch := range rest {
+		if !stops[ch] {
+			continue
 		}
+		switch ch {
+		case '"':
+			s.i += i + 1
+			return view(rest[:i]), true
+		case '\\':
+			return s.escapedText(s.i, s.i+i)
+		}
+		return "", false // a control character: let the slow reader decide
 	}
 	return "", false
 }
@@ -223,8 +243,12 @@ func (s *scanner) escapedText(start, i int) (string, bool) {
 		case ch < ' ':
 			return "", false
 		case ch != '\\':
-			out = append(out, ch)
-			i++
+			end := i + 1
+			for end < len(s.b) && !stops[s.b[end]] {
+				end++
+			}
+			out = append(out, s.b[i:end]...)
+			i = end
 			continue
 		}
 		var ok bool

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -120,6 +121,36 @@ func TestClone_SharesNothing(t *testing.T) {
 	clear(frame)
 	clear(c.scratch[:cap(c.scratch)])
 	require.Equal(t, []any{"why", []Field{{"key", "value"}}, "body"}, []any{d.Remark, d.Ext, string(d.Body)})
+}
+
+func TestDecode_OddFramePinsNoMemory(t *testing.T) {
+	var c Command
+	many := `{"extFields":{` + strings.Repeat(`"k":"\u0041",`, 20000) + `"l":"x"}}`
+	require.NoError(t, Decode(frameOf(JSON, many, ""), &c))
+	require.Len(t, c.Ext, 20001)
+	require.NoError(t, Decode(frameOf(JSON, `{}`, ""), &c))
+	require.LessOrEqual(t, cap(c.Ext), keptExt)
+	require.LessOrEqual(t, cap(c.scratch), keptScratch)
+}
+
+// A field that comes twice has its last value, as in Java's map.
+func TestLookup_LastOneCounts(t *testing.T) {
+	c := Command{Ext: []Field{{"a", "1"}, {"a", "2"}}}
+	v, ok := c.Lookup("a")
+	require.True(t, ok)
+	require.Equal(t, "2", v)
+	_, ok = c.Lookup("b")
+	require.False(t, ok)
+}
+
+func ExampleDecode() {
+	out := AppendHead(nil, &Outgoing{Code: 105, Language: Go, Version: 479, Opaque: 1,
+		Ext: []Field{{"topic", "TopicTest"}}}, 0)
+	var c Command
+	err := Decode(out[4:], &c) // without the total length
+	topic, _ := c.Lookup("topic")
+	fmt.Println(c.Code, c.Language, topic, err)
+	// Output: 105 GO TopicTest <nil>
 }
 
 func TestParseNumbers_JavaRules(t *testing.T) {
