@@ -102,7 +102,10 @@ func New(opts Options) (*Broker, error) {
 		Limit:     parkedLimit,
 		MaxOffset: func(name string, queueID int32) int64 { return b.store.MaxOffset(name, queueID) },
 	})
-	b.stats = stats.New(stats.Options{Clock: opts.Clock, Logger: opts.Logger})
+	b.stats = stats.New(stats.Options{
+		Clock: opts.Clock, Logger: opts.Logger, Cluster: opts.Config.Get().BrokerClusterName,
+		System: func(name string) bool { return b.topics.IsSystem(name) },
+	})
 	if err := b.openStore(); err != nil {
 		return nil, err
 	}

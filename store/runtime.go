@@ -2,7 +2,10 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"strconv"
+
+	"github.com/merlinmq/merlin/compat/javastr"
 )
 
 // RuntimeInfo gives the keys of GET_BROKER_RUNTIME_INFO (28) that belong to the
@@ -13,8 +16,8 @@ func (s *Store) RuntimeInfo() map[string]string {
 	bytes := t.putBytes.Load()
 	behind := s.clog.Max() - s.clog.Flushed()
 	i := func(n int64) string { return strconv.FormatInt(n, 10) }
-	d := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
-	logRatio := s.diskRatio(s.o.StorePathCommitLog)
+	d := javaDouble
+	logRatio := percent(s.diskRatio(s.o.StorePathCommitLog))
 	m := map[string]string{
 		"bootTimestamp":                   i(s.boot),
 		"runtime":                         runtimeText(s.clock.NowMillis() - s.boot),
@@ -34,14 +37,13 @@ func (s *Store) RuntimeInfo() map[string]string {
 		"putLatency99":                    fmt.Sprintf("%.2f", t.latencyAt(0.99)),
 		"putLatency999":                   fmt.Sprintf("%.2f", t.latencyAt(0.999)),
 		"commitLogDiskRatio":              d(logRatio),
-		"consumeQueueDiskRatio":           d(s.diskRatio(s.o.StorePathRootDir)),
+		"consumeQueueDiskRatio":           d(percent(s.diskRatio(s.o.StorePathRootDir))),
 		"commitLogMinOffset":              i(s.clog.Min()),
 		"commitLogMaxOffset":              i(s.clog.Max()),
 		"earliestMessageTimeStamp":        i(s.EarliestTime()),
 		"dispatchBehindBytes":             i(s.DispatchBehind()),
 		"pageCacheLockTimeMills":          i(s.LockedFor()),
 		"remainTransientStoreBufferNumbs": i(2147483647), // there is no such pool
-		"remainHowManyDataToCommit":       readableBytes(0),
 		"remainHowManyDataToFlush":        readableBytes(behind),
 	}
 	m["commitLogDiskRatio_"+s.o.StorePathCommitLog] = d(logRatio)
@@ -50,6 +52,13 @@ func (s *Store) RuntimeInfo() map[string]string {
 	}
 	return m
 }
+
+// javaDouble is the text of Java's Double.toString.
+func javaDouble(v float64) string { return string(javastr.AppendDouble(nil, v)) }
+
+// percent rounds a used share up to whole percents, as Java reports it; unknown
+// (-1) stays.
+func percent(ratio float64) float64 { return math.Ceil(ratio*100) / 100 }
 
 func runtimeText(ms int64) string {
 	sec := ms / 1000

@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,7 +143,7 @@ func (t *stats) tps(of func(sample) int64) string {
 		if b.at > a.at {
 			v = float64(of(b)-of(a)) / float64(b.at-a.at) * 1000
 		}
-		out = append(out, strconv.FormatFloat(v, 'f', -1, 64))
+		out = append(out, javaDouble(v))
 	}
 	return strings.Join(out, " ")
 }

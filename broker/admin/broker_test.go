@@ -71,7 +71,7 @@ var runtimeKeys = strings.Fields(`EndTransactionQueueSize EndTransactionThreadPo
 func TestGetBrokerRuntimeInfo(t *testing.T) {
 	w := newWorld(t)
 	w.store.info = map[string]string{"putTps": "1 2 3"}
-	w.Stats.Item(stats.BrokerPutNumsNoSystem, "DefaultCluster").Add(5, 1)
+	w.Stats.Item(stats.TopicPutNums, "t").Add(5, 1)
 	a, err := w.GetBrokerRuntimeInfo(bare(""), nil)
 	var b body.KVTable
 	require.NoError(t, body.Unmarshal([]byte(ok(t, a, err)), &b))

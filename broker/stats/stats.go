@@ -87,10 +87,13 @@ func QueueGroupKey(topic string, queueID int32, group string) string {
 
 // Options are the surroundings of a Manager; the zero value works.
 type Options struct {
-	Clock    clock.Clock  // nil: the machine's
-	Cluster  string       // key of the broker-wide counters, brokerClusterName
-	MaxItems int          // bound of all counters together; 0: 200,000
-	Logger   *slog.Logger // nil: nothing is logged
+	Clock    clock.Clock // nil: the machine's
+	Cluster  string      // key of the broker-wide counters, brokerClusterName
+	MaxItems int         // bound of all counters together; 0: 200,000
+	// System says whether a topic is the broker's own: the totals of code 28 leave
+	// those out. nil: none is.
+	System func(topic string) bool
+	Logger *slog.Logger // nil: nothing is logged
 }
 
 // Manager owns all counters of a broker. Its methods may be called from any
@@ -100,7 +103,9 @@ type Manager struct {
 	sets     map[string]*set // fixed after New
 	count    atomic.Int64    // items in all sets
 	overflow Item            // takes what does not fit
-	lost     atomic.Int64    // keys that did not fit
+	// gonePuts and goneGets keep the totals when counters are removed.
+	gonePuts, goneGets atomic.Int64
+	lost               atomic.Int64 // keys that did not fit
 
 	morning struct {
 		// mu guards the fields below, which the sampler changes once a day.
@@ -127,6 +132,9 @@ func New(opts Options) *Manager {
 	opts.Clock = clock.Or(opts.Clock)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.System == nil {
+		opts.System = func(string) bool { return false }
 	}
 	if opts.MaxItems <= 0 {
 		opts.MaxItems = 200_000
@@ -230,8 +238,14 @@ func (m *Manager) remove(name string, gone func(key string) bool) {
 	s := m.sets[name]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for k := range s.items {
+	for k, it := range s.items {
 		if gone(k) {
+			switch topic, _, _ := strings.Cut(k, "@"); {
+			case name == TopicPutNums && !m.opts.System(topic):
+				m.gonePuts.Add(it.Value())
+			case name == GroupGetNums && !m.opts.System(topic):
+				m.goneGets.Add(it.Value())
+			}
 			delete(s.items, k)
 			m.count.Add(-1)
 		}
@@ -246,7 +260,8 @@ type Totals struct {
 
 // Totals gives the counts since the start, as of the last two midnights and now.
 func (m *Manager) Totals() Totals {
-	t := Totals{PutNow: m.total(BrokerPutNumsNoSystem), GetNow: m.total(BrokerGetNumsNoSystem)}
+	var t Totals
+	t.PutNow, t.GetNow = m.messages()
 	m.morning.mu.Lock()
 	defer m.morning.mu.Unlock()
 	t.PutYesterdayMorning, t.PutTodayMorning = m.morning.putYesterday, m.morning.putToday
@@ -254,11 +269,22 @@ func (m *Manager) Totals() Totals {
 	return t
 }
 
-func (m *Manager) total(name string) int64 {
-	if it, ok := m.Lookup(name, m.opts.Cluster); ok {
-		return it.value.Load()
+// messages is the number of messages put and got since the start, without system
+// topics: the sum over the counters of topics and groups.
+func (m *Manager) messages() (put, get int64) {
+	return m.gonePuts.Load() + m.sum(TopicPutNums), m.goneGets.Load() + m.sum(GroupGetNums)
+}
+
+func (m *Manager) sum(name string) (n int64) {
+	s := m.sets[name]
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for k, it := range s.items {
+		if topic, _, _ := strings.Cut(k, "@"); !m.opts.System(topic) {
+			n += it.Value()
+		}
 	}
-	return 0
+	return n
 }
 
 // Start begins to sample. It may be called once.
@@ -296,12 +322,22 @@ func (m *Manager) run() {
 // every 360th for the day.
 func (m *Manager) sample(n int) {
 	now := m.opts.Clock.NowMillis()
+	put, get := m.messages()
+	m.keep(BrokerPutNumsNoSystem, put)
+	m.keep(BrokerGetNumsNoSystem, get)
 	for _, s := range m.sets {
 		for _, it := range s.all() {
 			it.sample(now, n)
 		}
 	}
-	m.recordMorning()
+	m.recordMorning(put, get)
+}
+
+// keep shows a total as a counter of the cluster once there is something to show.
+func (m *Manager) keep(name string, total int64) {
+	if total > 0 {
+		m.Item(name, m.opts.Cluster).value.Store(total)
+	}
 }
 
 func (s *set) all() []*Item {
@@ -315,9 +351,8 @@ func (s *set) all() []*Item {
 }
 
 // recordMorning notes the totals at the first turn of a new day.
-func (m *Manager) recordMorning() {
+func (m *Manager) recordMorning(put, get int64) {
 	day := m.opts.Clock.Now().YearDay()
-	put, get := m.total(BrokerPutNumsNoSystem), m.total(BrokerGetNumsNoSystem)
 	m.morning.mu.Lock()
 	defer m.morning.mu.Unlock()
 	if day == m.morning.day {
