@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,14 +44,14 @@ type Kind struct {
 	Need func(testing.TB)
 	// launcher makes the commands; it may build or fetch programs first.
 	launcher func(context.Context) (servers.Launcher, error)
+	// broker makes those of the broker when it is of another kind.
+	broker func(context.Context) (servers.Launcher, error)
 }
 
 // Options for a start; the zero value is the plain cluster.
 type Options struct {
 	// BrokerConf and NameServerConf are added to the configuration files.
 	BrokerConf, NameServerConf map[string]string
-	// Broker starts the broker with another kind than the name server.
-	Broker *Kind
 }
 
 // Merlin is the checkout under test.
@@ -64,17 +65,34 @@ func Java(version string) Kind {
 		launcher: func(ctx context.Context) (servers.Launcher, error) { return reference.NewLauncher(ctx, version) }}
 }
 
+// Mixed is a Java name server with Merlin's broker, or the other way round:
+// what a cluster is while it is being migrated.
+func Mixed(nameServer, broker Kind) Kind {
+	return Kind{Name: nameServer.Name + "+" + broker.Name,
+		Need:     func(t testing.TB) { nameServer.Need(t); broker.Need(t) },
+		launcher: nameServer.launcher, broker: broker.launcher}
+}
+
 // Kinds returns the clusters that every case runs against: Merlin and the Java
-// target version. MERLIN_CLUSTERS names one of them ("merlin", "java") to run
-// only that.
+// target version. MERLIN_CLUSTERS names others, separated by commas: merlin,
+// java, java4, java+merlin, merlin+java.
 func Kinds() []Kind {
-	switch os.Getenv("MERLIN_CLUSTERS") {
-	case "merlin":
-		return []Kind{Merlin()}
-	case "java":
-		return []Kind{Java(reference.V5)}
+	java := Java(reference.V5)
+	known := map[string]Kind{"merlin": Merlin(), "java": java, "java4": Java(reference.V4),
+		"java+merlin": Mixed(java, Merlin()), "merlin+java": Mixed(Merlin(), java)}
+	names := os.Getenv("MERLIN_CLUSTERS")
+	if names == "" {
+		names = "merlin,java"
 	}
-	return []Kind{Merlin(), Java(reference.V5)}
+	var kinds []Kind
+	for name := range strings.SplitSeq(names, ",") {
+		k, ok := known[name]
+		if !ok {
+			panic("MERLIN_CLUSTERS: no cluster is called " + name)
+		}
+		kinds = append(kinds, k)
+	}
+	return kinds
 }
 
 // Start starts a cluster of this kind and waits until it is ready.
@@ -86,18 +104,16 @@ func (k Kind) Start(o Options) (Cluster, error) {
 		return nil, err
 	}
 	so := servers.Options{Launcher: l, NameServerConf: o.NameServerConf, BrokerConf: o.BrokerConf}
-	name := l.Name()
-	if o.Broker != nil {
-		if so.BrokerLauncher, err = o.Broker.launcher(ctx); err != nil {
+	if k.broker != nil {
+		if so.BrokerLauncher, err = k.broker(ctx); err != nil {
 			return nil, err
 		}
-		name += "+" + so.BrokerLauncher.Name()
 	}
 	c, err := servers.Start(so)
 	if err != nil {
 		return nil, err
 	}
-	return &running{Cluster: c, name: name}, nil
+	return &running{Cluster: c, name: k.Name}, nil
 }
 
 // StartT starts a cluster for one test, which skips where the kind cannot run,
@@ -105,9 +121,6 @@ func (k Kind) Start(o Options) (Cluster, error) {
 func (k Kind) StartT(t testing.TB, o Options) Cluster {
 	t.Helper()
 	k.Need(t)
-	if o.Broker != nil {
-		o.Broker.Need(t)
-	}
 	c, err := k.Start(o)
 	if err != nil {
 		t.Fatal(err)

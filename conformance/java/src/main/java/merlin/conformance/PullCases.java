@@ -172,9 +172,10 @@ final class PullCases {
         same(5L, c.searchOffset(q, times.get(4) + 100_000), "offset of a time after");
         // A queue whose first message is still there, and in memory, counts as consumed up to 0.
         same(0L, c.fetchConsumeOffset(q, true), "committed offset of a new group");
-        c.updateConsumeOffset(q, 3);
-        // The commit is one way, and is refused until the client's first heartbeat has made the group known.
+        // The commit is one way, and is refused until the client's first heartbeat has made the group known; asking
+        // for the offset overwrites what the client keeps.
         e.until("the committed offset", () -> {
+            c.updateConsumeOffset(q, 3);
             c.getOffsetStore().persist(q);
             return c.fetchConsumeOffset(q, true) == 3;
         }, () -> "" + c.fetchConsumeOffset(q, true));
