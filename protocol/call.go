@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 )
 
@@ -92,10 +93,13 @@ func call[Q, R any](r Row) Call[Q, R] {
 	return Call[Q, R]{r}
 }
 
+// Table returns all rows, ordered by code. The slice is the caller's own.
+func Table() []Row { return slices.Clone(rows[:]) }
+
 // names of the codes.
 var names = func() map[Code]string {
-	m := make(map[Code]string)
-	for _, r := range Table() {
+	m := make(map[Code]string, len(rows))
+	for _, r := range rows {
 		m[r.Code] = r.Name
 	}
 	return m

@@ -2,191 +2,105 @@ package wire
 
 import "github.com/merlinmq/merlin/protocol/body"
 
-// newBody makes the struct of a body class by its Java name.
+// newBody makes the struct of a body class by its Java name, nil when there is none.
 func newBody(name string) any {
-	switch name {
-	case "AclInfo":
-		return new(body.AclInfo)
-	case "BatchAck":
-		return new(body.BatchAck)
-	case "BatchAckMessageRequestBody":
-		return new(body.BatchAckMessageRequestBody)
-	case "BrokerData":
-		return new(body.BrokerData)
-	case "BrokerMemberGroup":
-		return new(body.BrokerMemberGroup)
-	case "BrokerReplicasInfo":
-		return new(body.BrokerReplicasInfo)
-	case "BrokerStatsData":
-		return new(body.BrokerStatsData)
-	case "BrokerStatsItem":
-		return new(body.BrokerStatsItem)
-	case "CheckClientRequestBody":
-		return new(body.CheckClientRequestBody)
-	case "CheckRocksdbCqWriteResult":
-		return new(body.CheckRocksdbCqWriteResult)
-	case "ClusterInfo":
-		return new(body.ClusterInfo)
-	case "Connection":
-		return new(body.Connection)
-	case "ConsumeMessageDirectlyResult":
-		return new(body.ConsumeMessageDirectlyResult)
-	case "ConsumeQueueData":
-		return new(body.ConsumeQueueData)
-	case "ConsumeStats":
-		return new(body.ConsumeStats)
-	case "ConsumeStatsList":
-		return new(body.ConsumeStatsList)
-	case "ConsumeStatus":
-		return new(body.ConsumeStatus)
-	case "ConsumerConnection":
-		return new(body.ConsumerConnection)
-	case "ConsumerData":
-		return new(body.ConsumerData)
-	case "ConsumerOffsetSerializeWrapper":
-		return new(body.ConsumerOffsetSerializeWrapper)
-	case "ConsumerRunningInfo":
-		return new(body.ConsumerRunningInfo)
-	case "CreateTopicListRequestBody":
-		return new(body.CreateTopicListRequestBody)
-	case "CustomizedRetryPolicy":
-		return new(body.CustomizedRetryPolicy)
-	case "DataVersion":
-		return new(body.DataVersion)
-	case "DelayOffsetSerializeWrapper":
-		return new(body.DelayOffsetSerializeWrapper)
-	case "ElectMasterResponseBody":
-		return new(body.ElectMasterResponseBody)
-	case "EpochEntry":
-		return new(body.EpochEntry)
-	case "EpochEntryCache":
-		return new(body.EpochEntryCache)
-	case "ExponentialRetryPolicy":
-		return new(body.ExponentialRetryPolicy)
-	case "GetBrokerMemberGroupResponseBody":
-		return new(body.GetBrokerMemberGroupResponseBody)
-	case "GetConsumerListByGroupResponseBody":
-		return new(body.GetConsumerListByGroupResponseBody)
-	case "GetConsumerStatusBody":
-		return new(body.GetConsumerStatusBody)
-	case "GroupForbidden":
-		return new(body.GroupForbidden)
-	case "GroupList":
-		return new(body.GroupList)
-	case "GroupRetryPolicy":
-		return new(body.GroupRetryPolicy)
-	case "HAClientRuntimeInfo":
-		return new(body.HAClientRuntimeInfo)
-	case "HAConnectionRuntimeInfo":
-		return new(body.HAConnectionRuntimeInfo)
-	case "HARuntimeInfo":
-		return new(body.HARuntimeInfo)
-	case "HeartbeatData":
-		return new(body.HeartbeatData)
-	case "KVTable":
-		return new(body.KVTable)
-	case "LockBatchRequestBody":
-		return new(body.LockBatchRequestBody)
-	case "LockBatchResponseBody":
-		return new(body.LockBatchResponseBody)
-	case "LogicQueueMappingItem":
-		return new(body.LogicQueueMappingItem)
-	case "MessageQueue":
-		return new(body.MessageQueue)
-	case "MessageQueueAssignment":
-		return new(body.MessageQueueAssignment)
-	case "MessageQueueForC":
-		return new(body.MessageQueueForC)
-	case "MessageRequestModeSerializeWrapper":
-		return new(body.MessageRequestModeSerializeWrapper)
-	case "OffsetWrapper":
-		return new(body.OffsetWrapper)
-	case "PolicyEntryInfo":
-		return new(body.PolicyEntryInfo)
-	case "PolicyInfo":
-		return new(body.PolicyInfo)
-	case "PopProcessQueueInfo":
-		return new(body.PopProcessQueueInfo)
-	case "ProcessQueueInfo":
-		return new(body.ProcessQueueInfo)
-	case "ProducerConnection":
-		return new(body.ProducerConnection)
-	case "ProducerData":
-		return new(body.ProducerData)
-	case "ProducerInfo":
-		return new(body.ProducerInfo)
-	case "ProducerTableInfo":
-		return new(body.ProducerTableInfo)
-	case "QueryAssignmentRequestBody":
-		return new(body.QueryAssignmentRequestBody)
-	case "QueryAssignmentResponseBody":
-		return new(body.QueryAssignmentResponseBody)
-	case "QueryConsumeQueueResponseBody":
-		return new(body.QueryConsumeQueueResponseBody)
-	case "QueryConsumeTimeSpanBody":
-		return new(body.QueryConsumeTimeSpanBody)
-	case "QueryCorrectionOffsetBody":
-		return new(body.QueryCorrectionOffsetBody)
-	case "QuerySubscriptionResponseBody":
-		return new(body.QuerySubscriptionResponseBody)
-	case "QueueData":
-		return new(body.QueueData)
-	case "QueueTimeSpan":
-		return new(body.QueueTimeSpan)
-	case "RegisterBrokerBody":
-		return new(body.RegisterBrokerBody)
-	case "ReplicaIdentity":
-		return new(body.ReplicaIdentity)
-	case "ReplicasInfo":
-		return new(body.ReplicasInfo)
-	case "ResetOffsetBody":
-		return new(body.ResetOffsetBody)
-	case "ResetOffsetBodyForC":
-		return new(body.ResetOffsetBodyForC)
-	case "RollbackStats":
-		return new(body.RollbackStats)
-	case "SetMessageRequestModeRequestBody":
-		return new(body.SetMessageRequestModeRequestBody)
-	case "SimpleSubscriptionData":
-		return new(body.SimpleSubscriptionData)
-	case "SubscriptionData":
-		return new(body.SubscriptionData)
-	case "SubscriptionGroupConfig":
-		return new(body.SubscriptionGroupConfig)
-	case "SubscriptionGroupList":
-		return new(body.SubscriptionGroupList)
-	case "SubscriptionGroupWrapper":
-		return new(body.SubscriptionGroupWrapper)
-	case "SyncStateSet":
-		return new(body.SyncStateSet)
-	case "TimerMetric":
-		return new(body.TimerMetric)
-	case "TimerMetricsSerializeWrapper":
-		return new(body.TimerMetricsSerializeWrapper)
-	case "TopicConfig":
-		return new(body.TopicConfig)
-	case "TopicConfigAndMappingSerializeWrapper":
-		return new(body.TopicConfigAndMappingSerializeWrapper)
-	case "TopicConfigAndQueueMapping":
-		return new(body.TopicConfigAndQueueMapping)
-	case "TopicConfigSerializeWrapper":
-		return new(body.TopicConfigSerializeWrapper)
-	case "TopicList":
-		return new(body.TopicList)
-	case "TopicOffset":
-		return new(body.TopicOffset)
-	case "TopicQueueMappingDetail":
-		return new(body.TopicQueueMappingDetail)
-	case "TopicQueueMappingInfo":
-		return new(body.TopicQueueMappingInfo)
-	case "TopicRouteData":
-		return new(body.TopicRouteData)
-	case "TopicStatsTable":
-		return new(body.TopicStatsTable)
-	case "UnlockBatchRequestBody":
-		return new(body.UnlockBatchRequestBody)
-	case "UserInfo":
-		return new(body.UserInfo)
+	if make := bodies[name]; make != nil {
+		return make()
 	}
 	return nil
+}
+
+// bodies by Java class.
+var bodies = map[string]func() any{
+	"AclInfo":                               func() any { return new(body.AclInfo) },
+	"BatchAck":                              func() any { return new(body.BatchAck) },
+	"BatchAckMessageRequestBody":            func() any { return new(body.BatchAckMessageRequestBody) },
+	"BrokerData":                            func() any { return new(body.BrokerData) },
+	"BrokerMemberGroup":                     func() any { return new(body.BrokerMemberGroup) },
+	"BrokerReplicasInfo":                    func() any { return new(body.BrokerReplicasInfo) },
+	"BrokerStatsData":                       func() any { return new(body.BrokerStatsData) },
+	"BrokerStatsItem":                       func() any { return new(body.BrokerStatsItem) },
+	"CheckClientRequestBody":                func() any { return new(body.CheckClientRequestBody) },
+	"CheckRocksdbCqWriteResult":             func() any { return new(body.CheckRocksdbCqWriteResult) },
+	"ClusterInfo":                           func() any { return new(body.ClusterInfo) },
+	"Connection":                            func() any { return new(body.Connection) },
+	"ConsumeMessageDirectlyResult":          func() any { return new(body.ConsumeMessageDirectlyResult) },
+	"ConsumeQueueData":                      func() any { return new(body.ConsumeQueueData) },
+	"ConsumeStats":                          func() any { return new(body.ConsumeStats) },
+	"ConsumeStatsList":                      func() any { return new(body.ConsumeStatsList) },
+	"ConsumeStatus":                         func() any { return new(body.ConsumeStatus) },
+	"ConsumerConnection":                    func() any { return new(body.ConsumerConnection) },
+	"ConsumerData":                          func() any { return new(body.ConsumerData) },
+	"ConsumerOffsetSerializeWrapper":        func() any { return new(body.ConsumerOffsetSerializeWrapper) },
+	"ConsumerRunningInfo":                   func() any { return new(body.ConsumerRunningInfo) },
+	"CreateTopicListRequestBody":            func() any { return new(body.CreateTopicListRequestBody) },
+	"CustomizedRetryPolicy":                 func() any { return new(body.CustomizedRetryPolicy) },
+	"DataVersion":                           func() any { return new(body.DataVersion) },
+	"DelayOffsetSerializeWrapper":           func() any { return new(body.DelayOffsetSerializeWrapper) },
+	"ElectMasterResponseBody":               func() any { return new(body.ElectMasterResponseBody) },
+	"EpochEntry":                            func() any { return new(body.EpochEntry) },
+	"EpochEntryCache":                       func() any { return new(body.EpochEntryCache) },
+	"ExponentialRetryPolicy":                func() any { return new(body.ExponentialRetryPolicy) },
+	"GetBrokerMemberGroupResponseBody":      func() any { return new(body.GetBrokerMemberGroupResponseBody) },
+	"GetConsumerListByGroupResponseBody":    func() any { return new(body.GetConsumerListByGroupResponseBody) },
+	"GetConsumerStatusBody":                 func() any { return new(body.GetConsumerStatusBody) },
+	"GroupForbidden":                        func() any { return new(body.GroupForbidden) },
+	"GroupList":                             func() any { return new(body.GroupList) },
+	"GroupRetryPolicy":                      func() any { return new(body.GroupRetryPolicy) },
+	"HAClientRuntimeInfo":                   func() any { return new(body.HAClientRuntimeInfo) },
+	"HAConnectionRuntimeInfo":               func() any { return new(body.HAConnectionRuntimeInfo) },
+	"HARuntimeInfo":                         func() any { return new(body.HARuntimeInfo) },
+	"HeartbeatData":                         func() any { return new(body.HeartbeatData) },
+	"KVTable":                               func() any { return new(body.KVTable) },
+	"LockBatchRequestBody":                  func() any { return new(body.LockBatchRequestBody) },
+	"LockBatchResponseBody":                 func() any { return new(body.LockBatchResponseBody) },
+	"LogicQueueMappingItem":                 func() any { return new(body.LogicQueueMappingItem) },
+	"MessageQueue":                          func() any { return new(body.MessageQueue) },
+	"MessageQueueAssignment":                func() any { return new(body.MessageQueueAssignment) },
+	"MessageQueueForC":                      func() any { return new(body.MessageQueueForC) },
+	"MessageRequestModeSerializeWrapper":    func() any { return new(body.MessageRequestModeSerializeWrapper) },
+	"OffsetWrapper":                         func() any { return new(body.OffsetWrapper) },
+	"PolicyEntryInfo":                       func() any { return new(body.PolicyEntryInfo) },
+	"PolicyInfo":                            func() any { return new(body.PolicyInfo) },
+	"PopProcessQueueInfo":                   func() any { return new(body.PopProcessQueueInfo) },
+	"ProcessQueueInfo":                      func() any { return new(body.ProcessQueueInfo) },
+	"ProducerConnection":                    func() any { return new(body.ProducerConnection) },
+	"ProducerData":                          func() any { return new(body.ProducerData) },
+	"ProducerInfo":                          func() any { return new(body.ProducerInfo) },
+	"ProducerTableInfo":                     func() any { return new(body.ProducerTableInfo) },
+	"QueryAssignmentRequestBody":            func() any { return new(body.QueryAssignmentRequestBody) },
+	"QueryAssignmentResponseBody":           func() any { return new(body.QueryAssignmentResponseBody) },
+	"QueryConsumeQueueResponseBody":         func() any { return new(body.QueryConsumeQueueResponseBody) },
+	"QueryConsumeTimeSpanBody":              func() any { return new(body.QueryConsumeTimeSpanBody) },
+	"QueryCorrectionOffsetBody":             func() any { return new(body.QueryCorrectionOffsetBody) },
+	"QuerySubscriptionResponseBody":         func() any { return new(body.QuerySubscriptionResponseBody) },
+	"QueueData":                             func() any { return new(body.QueueData) },
+	"QueueTimeSpan":                         func() any { return new(body.QueueTimeSpan) },
+	"RegisterBrokerBody":                    func() any { return new(body.RegisterBrokerBody) },
+	"ReplicaIdentity":                       func() any { return new(body.ReplicaIdentity) },
+	"ReplicasInfo":                          func() any { return new(body.ReplicasInfo) },
+	"ResetOffsetBody":                       func() any { return new(body.ResetOffsetBody) },
+	"ResetOffsetBodyForC":                   func() any { return new(body.ResetOffsetBodyForC) },
+	"RollbackStats":                         func() any { return new(body.RollbackStats) },
+	"SetMessageRequestModeRequestBody":      func() any { return new(body.SetMessageRequestModeRequestBody) },
+	"SimpleSubscriptionData":                func() any { return new(body.SimpleSubscriptionData) },
+	"SubscriptionData":                      func() any { return new(body.SubscriptionData) },
+	"SubscriptionGroupConfig":               func() any { return new(body.SubscriptionGroupConfig) },
+	"SubscriptionGroupList":                 func() any { return new(body.SubscriptionGroupList) },
+	"SubscriptionGroupWrapper":              func() any { return new(body.SubscriptionGroupWrapper) },
+	"SyncStateSet":                          func() any { return new(body.SyncStateSet) },
+	"TimerMetric":                           func() any { return new(body.TimerMetric) },
+	"TimerMetricsSerializeWrapper":          func() any { return new(body.TimerMetricsSerializeWrapper) },
+	"TopicConfig":                           func() any { return new(body.TopicConfig) },
+	"TopicConfigAndMappingSerializeWrapper": func() any { return new(body.TopicConfigAndMappingSerializeWrapper) },
+	"TopicConfigAndQueueMapping":            func() any { return new(body.TopicConfigAndQueueMapping) },
+	"TopicConfigSerializeWrapper":           func() any { return new(body.TopicConfigSerializeWrapper) },
+	"TopicList":                             func() any { return new(body.TopicList) },
+	"TopicOffset":                           func() any { return new(body.TopicOffset) },
+	"TopicQueueMappingDetail":               func() any { return new(body.TopicQueueMappingDetail) },
+	"TopicQueueMappingInfo":                 func() any { return new(body.TopicQueueMappingInfo) },
+	"TopicRouteData":                        func() any { return new(body.TopicRouteData) },
+	"TopicStatsTable":                       func() any { return new(body.TopicStatsTable) },
+	"UnlockBatchRequestBody":                func() any { return new(body.UnlockBatchRequestBody) },
+	"UserInfo":                              func() any { return new(body.UserInfo) },
 }

@@ -14,293 +14,155 @@ type Header interface {
 
 // New makes the struct of a Java header class, nil when there is no such class.
 func New(javaClass string) Header {
-	switch javaClass {
-	case "AckMessageRequestHeader":
-		return new(AckMessageRequest)
-	case "AddBrokerRequestHeader":
-		return new(AddBrokerRequest)
-	case "AddWritePermOfBrokerRequestHeader":
-		return new(AddWritePermOfBrokerRequest)
-	case "AddWritePermOfBrokerResponseHeader":
-		return new(AddWritePermOfBrokerResponse)
-	case "AlterSyncStateSetRequestHeader":
-		return new(AlterSyncStateSetRequest)
-	case "AlterSyncStateSetResponseHeader":
-		return new(AlterSyncStateSetResponse)
-	case "ApplyBrokerIdRequestHeader":
-		return new(ApplyBrokerIdRequest)
-	case "ApplyBrokerIdResponseHeader":
-		return new(ApplyBrokerIdResponse)
-	case "BrokerCloseChannelRequest":
-		return new(BrokerCloseChannelRequest)
-	case "BrokerCloseChannelResponse":
-		return new(BrokerCloseChannelResponse)
-	case "BrokerHeartbeatRequestHeader":
-		return new(BrokerHeartbeatRequest)
-	case "ChangeInvisibleTimeRequestHeader":
-		return new(ChangeInvisibleTimeRequest)
-	case "ChangeInvisibleTimeResponseHeader":
-		return new(ChangeInvisibleTimeResponse)
-	case "CheckNotActiveBrokerRequest":
-		return new(CheckNotActiveBrokerRequest)
-	case "CheckNotActiveBrokerResponse":
-		return new(CheckNotActiveBrokerResponse)
-	case "CheckRocksdbCqWriteProgressRequestHeader":
-		return new(CheckRocksdbCqWriteProgressRequest)
-	case "CheckTransactionStateRequestHeader":
-		return new(CheckTransactionStateRequest)
-	case "CheckTransactionStateResponseHeader":
-		return new(CheckTransactionStateResponse)
-	case "CleanControllerBrokerDataRequestHeader":
-		return new(CleanControllerBrokerDataRequest)
-	case "CloneGroupOffsetRequestHeader":
-		return new(CloneGroupOffsetRequest)
-	case "ConsumeMessageDirectlyResultRequestHeader":
-		return new(ConsumeMessageDirectlyResultRequest)
-	case "ConsumerSendMsgBackRequestHeader":
-		return new(ConsumerSendMsgBackRequest)
-	case "CreateAclRequestHeader":
-		return new(CreateAclRequest)
-	case "CreateTopicListRequestHeader":
-		return new(CreateTopicListRequest)
-	case "CreateTopicRequestHeader":
-		return new(CreateTopicRequest)
-	case "CreateUserRequestHeader":
-		return new(CreateUserRequest)
-	case "DeleteAclRequestHeader":
-		return new(DeleteAclRequest)
-	case "DeleteKVConfigRequestHeader":
-		return new(DeleteKVConfigRequest)
-	case "DeleteSubscriptionGroupRequestHeader":
-		return new(DeleteSubscriptionGroupRequest)
-	case "DeleteTopicFromNamesrvRequestHeader":
-		return new(DeleteTopicFromNamesrvRequest)
-	case "DeleteTopicRequestHeader":
-		return new(DeleteTopicRequest)
-	case "DeleteUserRequestHeader":
-		return new(DeleteUserRequest)
-	case "ElectMasterRequestHeader":
-		return new(ElectMasterRequest)
-	case "ElectMasterResponseHeader":
-		return new(ElectMasterResponse)
-	case "EndTransactionRequestHeader":
-		return new(EndTransactionRequest)
-	case "EndTransactionResponseHeader":
-		return new(EndTransactionResponse)
-	case "ExchangeHAInfoRequestHeader":
-		return new(ExchangeHAInfoRequest)
-	case "ExchangeHAInfoResponseHeader":
-		return new(ExchangeHAInfoResponse)
-	case "ExportRocksDBConfigToJsonRequestHeader":
-		return new(ExportRocksDBConfigToJsonRequest)
-	case "GetAclRequestHeader":
-		return new(GetAclRequest)
-	case "GetAllProducerInfoRequestHeader":
-		return new(GetAllProducerInfoRequest)
-	case "GetAllSubscriptionGroupRequestHeader":
-		return new(GetAllSubscriptionGroupRequest)
-	case "GetAllSubscriptionGroupResponseHeader":
-		return new(GetAllSubscriptionGroupResponse)
-	case "GetAllTopicConfigRequestHeader":
-		return new(GetAllTopicConfigRequest)
-	case "GetAllTopicConfigResponseHeader":
-		return new(GetAllTopicConfigResponse)
-	case "GetBrokerConfigResponseHeader":
-		return new(GetBrokerConfigResponse)
-	case "GetBrokerLiveInfoRequest":
-		return new(GetBrokerLiveInfoRequest)
-	case "GetBrokerLiveInfoResponse":
-		return new(GetBrokerLiveInfoResponse)
-	case "GetBrokerMemberGroupRequestHeader":
-		return new(GetBrokerMemberGroupRequest)
-	case "GetConsumeStatsInBrokerHeader":
-		return new(GetConsumeStatsInBroker)
-	case "GetConsumeStatsRequestHeader":
-		return new(GetConsumeStatsRequest)
-	case "GetConsumerConnectionListRequestHeader":
-		return new(GetConsumerConnectionListRequest)
-	case "GetConsumerListByGroupRequestHeader":
-		return new(GetConsumerListByGroupRequest)
-	case "GetConsumerListByGroupResponseHeader":
-		return new(GetConsumerListByGroupResponse)
-	case "GetConsumerRunningInfoRequestHeader":
-		return new(GetConsumerRunningInfoRequest)
-	case "GetConsumerStatusRequestHeader":
-		return new(GetConsumerStatusRequest)
-	case "GetEarliestMsgStoretimeRequestHeader":
-		return new(GetEarliestMsgStoretimeRequest)
-	case "GetEarliestMsgStoretimeResponseHeader":
-		return new(GetEarliestMsgStoretimeResponse)
-	case "GetKVConfigRequestHeader":
-		return new(GetKVConfigRequest)
-	case "GetKVConfigResponseHeader":
-		return new(GetKVConfigResponse)
-	case "GetKVListByNamespaceRequestHeader":
-		return new(GetKVListByNamespaceRequest)
-	case "GetMaxOffsetRequestHeader":
-		return new(GetMaxOffsetRequest)
-	case "GetMaxOffsetResponseHeader":
-		return new(GetMaxOffsetResponse)
-	case "GetMetaDataResponseHeader":
-		return new(GetMetaDataResponse)
-	case "GetMinOffsetRequestHeader":
-		return new(GetMinOffsetRequest)
-	case "GetMinOffsetResponseHeader":
-		return new(GetMinOffsetResponse)
-	case "GetNextBrokerIdRequestHeader":
-		return new(GetNextBrokerIdRequest)
-	case "GetNextBrokerIdResponseHeader":
-		return new(GetNextBrokerIdResponse)
-	case "GetProducerConnectionListRequestHeader":
-		return new(GetProducerConnectionListRequest)
-	case "GetReplicaInfoRequestHeader":
-		return new(GetReplicaInfoRequest)
-	case "GetReplicaInfoResponseHeader":
-		return new(GetReplicaInfoResponse)
-	case "GetRouteInfoRequestHeader":
-		return new(GetRouteInfoRequest)
-	case "GetSubscriptionGroupConfigRequestHeader":
-		return new(GetSubscriptionGroupConfigRequest)
-	case "GetSyncStateDataRequest":
-		return new(GetSyncStateDataRequest)
-	case "GetTopicConfigRequestHeader":
-		return new(GetTopicConfigRequest)
-	case "GetTopicStatsInfoRequestHeader":
-		return new(GetTopicStatsInfoRequest)
-	case "GetTopicsByClusterRequestHeader":
-		return new(GetTopicsByClusterRequest)
-	case "GetUserRequestHeader":
-		return new(GetUserRequest)
-	case "HeartbeatRequestHeader":
-		return new(HeartbeatRequest)
-	case "InitConsumerOffsetRequestHeader":
-		return new(InitConsumerOffsetRequest)
-	case "ListAclsRequestHeader":
-		return new(ListAclsRequest)
-	case "ListUsersRequestHeader":
-		return new(ListUsersRequest)
-	case "LockBatchMqRequestHeader":
-		return new(LockBatchMqRequest)
-	case "NotificationRequestHeader":
-		return new(NotificationRequest)
-	case "NotificationResponseHeader":
-		return new(NotificationResponse)
-	case "NotifyBrokerRoleChangedRequestHeader":
-		return new(NotifyBrokerRoleChangedRequest)
-	case "NotifyConsumerIdsChangedRequestHeader":
-		return new(NotifyConsumerIdsChangedRequest)
-	case "NotifyMinBrokerIdChangeRequestHeader":
-		return new(NotifyMinBrokerIdChangeRequest)
-	case "PeekMessageRequestHeader":
-		return new(PeekMessageRequest)
-	case "PollingInfoRequestHeader":
-		return new(PollingInfoRequest)
-	case "PollingInfoResponseHeader":
-		return new(PollingInfoResponse)
-	case "PopMessageRequestHeader":
-		return new(PopMessageRequest)
-	case "PopMessageResponseHeader":
-		return new(PopMessageResponse)
-	case "PullMessageRequestHeader":
-		return new(PullMessageRequest)
-	case "PullMessageResponseHeader":
-		return new(PullMessageResponse)
-	case "PutKVConfigRequestHeader":
-		return new(PutKVConfigRequest)
-	case "QueryConsumeQueueRequestHeader":
-		return new(QueryConsumeQueueRequest)
-	case "QueryConsumeTimeSpanRequestHeader":
-		return new(QueryConsumeTimeSpanRequest)
-	case "QueryConsumerOffsetRequestHeader":
-		return new(QueryConsumerOffsetRequest)
-	case "QueryConsumerOffsetResponseHeader":
-		return new(QueryConsumerOffsetResponse)
-	case "QueryCorrectionOffsetHeader":
-		return new(QueryCorrectionOffset)
-	case "QueryDataVersionRequestHeader":
-		return new(QueryDataVersionRequest)
-	case "QueryDataVersionResponseHeader":
-		return new(QueryDataVersionResponse)
-	case "QueryMessageRequestHeader":
-		return new(QueryMessageRequest)
-	case "QueryMessageResponseHeader":
-		return new(QueryMessageResponse)
-	case "QuerySubscriptionByConsumerRequestHeader":
-		return new(QuerySubscriptionByConsumerRequest)
-	case "QueryTopicConsumeByWhoRequestHeader":
-		return new(QueryTopicConsumeByWhoRequest)
-	case "QueryTopicsByConsumerRequestHeader":
-		return new(QueryTopicsByConsumerRequest)
-	case "RaftBrokerHeartBeatEventRequest":
-		return new(RaftBrokerHeartBeatEventRequest)
-	case "RaftBrokerHeartBeatEventResponse":
-		return new(RaftBrokerHeartBeatEventResponse)
-	case "RecallMessageRequestHeader":
-		return new(RecallMessageRequest)
-	case "RecallMessageResponseHeader":
-		return new(RecallMessageResponse)
-	case "RegisterBrokerRequestHeader":
-		return new(RegisterBrokerRequest)
-	case "RegisterBrokerResponseHeader":
-		return new(RegisterBrokerResponse)
-	case "RegisterBrokerToControllerRequestHeader":
-		return new(RegisterBrokerToControllerRequest)
-	case "RegisterBrokerToControllerResponseHeader":
-		return new(RegisterBrokerToControllerResponse)
-	case "RegisterOrderTopicRequestHeader":
-		return new(RegisterOrderTopicRequest)
-	case "RegisterTopicRequestHeader":
-		return new(RegisterTopicRequest)
-	case "RemoveBrokerRequestHeader":
-		return new(RemoveBrokerRequest)
-	case "ReplyMessageRequestHeader":
-		return new(ReplyMessageRequest)
-	case "ResetMasterFlushOffsetHeader":
-		return new(ResetMasterFlushOffset)
-	case "ResetOffsetRequestHeader":
-		return new(ResetOffsetRequest)
-	case "ResumeCheckHalfMessageRequestHeader":
-		return new(ResumeCheckHalfMessageRequest)
-	case "SearchOffsetRequestHeader":
-		return new(SearchOffsetRequest)
-	case "SearchOffsetResponseHeader":
-		return new(SearchOffsetResponse)
-	case "SendMessageRequestHeader":
-		return new(SendMessageRequest)
-	case "SendMessageRequestHeaderV2":
-		return new(SendMessageRequestV2)
-	case "SendMessageResponseHeader":
-		return new(SendMessageResponse)
-	case "StatisticsMessagesRequestHeader":
-		return new(StatisticsMessagesRequest)
-	case "UnRegisterBrokerRequestHeader":
-		return new(UnRegisterBrokerRequest)
-	case "UnlockBatchMqRequestHeader":
-		return new(UnlockBatchMqRequest)
-	case "UnregisterClientRequestHeader":
-		return new(UnregisterClientRequest)
-	case "UnregisterClientResponseHeader":
-		return new(UnregisterClientResponse)
-	case "UpdateAclRequestHeader":
-		return new(UpdateAclRequest)
-	case "UpdateConsumerOffsetRequestHeader":
-		return new(UpdateConsumerOffsetRequest)
-	case "UpdateConsumerOffsetResponseHeader":
-		return new(UpdateConsumerOffsetResponse)
-	case "UpdateGroupForbiddenRequestHeader":
-		return new(UpdateGroupForbiddenRequest)
-	case "UpdateUserRequestHeader":
-		return new(UpdateUserRequest)
-	case "ViewBrokerStatsDataRequestHeader":
-		return new(ViewBrokerStatsDataRequest)
-	case "ViewMessageRequestHeader":
-		return new(ViewMessageRequest)
-	case "ViewMessageResponseHeader":
-		return new(ViewMessageResponse)
-	case "WipeWritePermOfBrokerRequestHeader":
-		return new(WipeWritePermOfBrokerRequest)
-	case "WipeWritePermOfBrokerResponseHeader":
-		return new(WipeWritePermOfBrokerResponse)
+	if make := makers[javaClass]; make != nil {
+		return make()
 	}
 	return nil
+}
+
+// makers by Java class.
+var makers = map[string]func() Header{
+	"AckMessageRequestHeader":                   func() Header { return new(AckMessageRequest) },
+	"AddBrokerRequestHeader":                    func() Header { return new(AddBrokerRequest) },
+	"AddWritePermOfBrokerRequestHeader":         func() Header { return new(AddWritePermOfBrokerRequest) },
+	"AddWritePermOfBrokerResponseHeader":        func() Header { return new(AddWritePermOfBrokerResponse) },
+	"AlterSyncStateSetRequestHeader":            func() Header { return new(AlterSyncStateSetRequest) },
+	"AlterSyncStateSetResponseHeader":           func() Header { return new(AlterSyncStateSetResponse) },
+	"ApplyBrokerIdRequestHeader":                func() Header { return new(ApplyBrokerIdRequest) },
+	"ApplyBrokerIdResponseHeader":               func() Header { return new(ApplyBrokerIdResponse) },
+	"BrokerCloseChannelRequest":                 func() Header { return new(BrokerCloseChannelRequest) },
+	"BrokerCloseChannelResponse":                func() Header { return new(BrokerCloseChannelResponse) },
+	"BrokerHeartbeatRequestHeader":              func() Header { return new(BrokerHeartbeatRequest) },
+	"ChangeInvisibleTimeRequestHeader":          func() Header { return new(ChangeInvisibleTimeRequest) },
+	"ChangeInvisibleTimeResponseHeader":         func() Header { return new(ChangeInvisibleTimeResponse) },
+	"CheckNotActiveBrokerRequest":               func() Header { return new(CheckNotActiveBrokerRequest) },
+	"CheckNotActiveBrokerResponse":              func() Header { return new(CheckNotActiveBrokerResponse) },
+	"CheckRocksdbCqWriteProgressRequestHeader":  func() Header { return new(CheckRocksdbCqWriteProgressRequest) },
+	"CheckTransactionStateRequestHeader":        func() Header { return new(CheckTransactionStateRequest) },
+	"CheckTransactionStateResponseHeader":       func() Header { return new(CheckTransactionStateResponse) },
+	"CleanControllerBrokerDataRequestHeader":    func() Header { return new(CleanControllerBrokerDataRequest) },
+	"CloneGroupOffsetRequestHeader":             func() Header { return new(CloneGroupOffsetRequest) },
+	"ConsumeMessageDirectlyResultRequestHeader": func() Header { return new(ConsumeMessageDirectlyResultRequest) },
+	"ConsumerSendMsgBackRequestHeader":          func() Header { return new(ConsumerSendMsgBackRequest) },
+	"CreateAclRequestHeader":                    func() Header { return new(CreateAclRequest) },
+	"CreateTopicListRequestHeader":              func() Header { return new(CreateTopicListRequest) },
+	"CreateTopicRequestHeader":                  func() Header { return new(CreateTopicRequest) },
+	"CreateUserRequestHeader":                   func() Header { return new(CreateUserRequest) },
+	"DeleteAclRequestHeader":                    func() Header { return new(DeleteAclRequest) },
+	"DeleteKVConfigRequestHeader":               func() Header { return new(DeleteKVConfigRequest) },
+	"DeleteSubscriptionGroupRequestHeader":      func() Header { return new(DeleteSubscriptionGroupRequest) },
+	"DeleteTopicFromNamesrvRequestHeader":       func() Header { return new(DeleteTopicFromNamesrvRequest) },
+	"DeleteTopicRequestHeader":                  func() Header { return new(DeleteTopicRequest) },
+	"DeleteUserRequestHeader":                   func() Header { return new(DeleteUserRequest) },
+	"ElectMasterRequestHeader":                  func() Header { return new(ElectMasterRequest) },
+	"ElectMasterResponseHeader":                 func() Header { return new(ElectMasterResponse) },
+	"EndTransactionRequestHeader":               func() Header { return new(EndTransactionRequest) },
+	"EndTransactionResponseHeader":              func() Header { return new(EndTransactionResponse) },
+	"ExchangeHAInfoRequestHeader":               func() Header { return new(ExchangeHAInfoRequest) },
+	"ExchangeHAInfoResponseHeader":              func() Header { return new(ExchangeHAInfoResponse) },
+	"ExportRocksDBConfigToJsonRequestHeader":    func() Header { return new(ExportRocksDBConfigToJsonRequest) },
+	"GetAclRequestHeader":                       func() Header { return new(GetAclRequest) },
+	"GetAllProducerInfoRequestHeader":           func() Header { return new(GetAllProducerInfoRequest) },
+	"GetAllSubscriptionGroupRequestHeader":      func() Header { return new(GetAllSubscriptionGroupRequest) },
+	"GetAllSubscriptionGroupResponseHeader":     func() Header { return new(GetAllSubscriptionGroupResponse) },
+	"GetAllTopicConfigRequestHeader":            func() Header { return new(GetAllTopicConfigRequest) },
+	"GetAllTopicConfigResponseHeader":           func() Header { return new(GetAllTopicConfigResponse) },
+	"GetBrokerConfigResponseHeader":             func() Header { return new(GetBrokerConfigResponse) },
+	"GetBrokerLiveInfoRequest":                  func() Header { return new(GetBrokerLiveInfoRequest) },
+	"GetBrokerLiveInfoResponse":                 func() Header { return new(GetBrokerLiveInfoResponse) },
+	"GetBrokerMemberGroupRequestHeader":         func() Header { return new(GetBrokerMemberGroupRequest) },
+	"GetConsumeStatsInBrokerHeader":             func() Header { return new(GetConsumeStatsInBroker) },
+	"GetConsumeStatsRequestHeader":              func() Header { return new(GetConsumeStatsRequest) },
+	"GetConsumerConnectionListRequestHeader":    func() Header { return new(GetConsumerConnectionListRequest) },
+	"GetConsumerListByGroupRequestHeader":       func() Header { return new(GetConsumerListByGroupRequest) },
+	"GetConsumerListByGroupResponseHeader":      func() Header { return new(GetConsumerListByGroupResponse) },
+	"GetConsumerRunningInfoRequestHeader":       func() Header { return new(GetConsumerRunningInfoRequest) },
+	"GetConsumerStatusRequestHeader":            func() Header { return new(GetConsumerStatusRequest) },
+	"GetEarliestMsgStoretimeRequestHeader":      func() Header { return new(GetEarliestMsgStoretimeRequest) },
+	"GetEarliestMsgStoretimeResponseHeader":     func() Header { return new(GetEarliestMsgStoretimeResponse) },
+	"GetKVConfigRequestHeader":                  func() Header { return new(GetKVConfigRequest) },
+	"GetKVConfigResponseHeader":                 func() Header { return new(GetKVConfigResponse) },
+	"GetKVListByNamespaceRequestHeader":         func() Header { return new(GetKVListByNamespaceRequest) },
+	"GetMaxOffsetRequestHeader":                 func() Header { return new(GetMaxOffsetRequest) },
+	"GetMaxOffsetResponseHeader":                func() Header { return new(GetMaxOffsetResponse) },
+	"GetMetaDataResponseHeader":                 func() Header { return new(GetMetaDataResponse) },
+	"GetMinOffsetRequestHeader":                 func() Header { return new(GetMinOffsetRequest) },
+	"GetMinOffsetResponseHeader":                func() Header { return new(GetMinOffsetResponse) },
+	"GetNextBrokerIdRequestHeader":              func() Header { return new(GetNextBrokerIdRequest) },
+	"GetNextBrokerIdResponseHeader":             func() Header { return new(GetNextBrokerIdResponse) },
+	"GetProducerConnectionListRequestHeader":    func() Header { return new(GetProducerConnectionListRequest) },
+	"GetReplicaInfoRequestHeader":               func() Header { return new(GetReplicaInfoRequest) },
+	"GetReplicaInfoResponseHeader":              func() Header { return new(GetReplicaInfoResponse) },
+	"GetRouteInfoRequestHeader":                 func() Header { return new(GetRouteInfoRequest) },
+	"GetSubscriptionGroupConfigRequestHeader":   func() Header { return new(GetSubscriptionGroupConfigRequest) },
+	"GetSyncStateDataRequest":                   func() Header { return new(GetSyncStateDataRequest) },
+	"GetTopicConfigRequestHeader":               func() Header { return new(GetTopicConfigRequest) },
+	"GetTopicStatsInfoRequestHeader":            func() Header { return new(GetTopicStatsInfoRequest) },
+	"GetTopicsByClusterRequestHeader":           func() Header { return new(GetTopicsByClusterRequest) },
+	"GetUserRequestHeader":                      func() Header { return new(GetUserRequest) },
+	"HeartbeatRequestHeader":                    func() Header { return new(HeartbeatRequest) },
+	"InitConsumerOffsetRequestHeader":           func() Header { return new(InitConsumerOffsetRequest) },
+	"ListAclsRequestHeader":                     func() Header { return new(ListAclsRequest) },
+	"ListUsersRequestHeader":                    func() Header { return new(ListUsersRequest) },
+	"LockBatchMqRequestHeader":                  func() Header { return new(LockBatchMqRequest) },
+	"NotificationRequestHeader":                 func() Header { return new(NotificationRequest) },
+	"NotificationResponseHeader":                func() Header { return new(NotificationResponse) },
+	"NotifyBrokerRoleChangedRequestHeader":      func() Header { return new(NotifyBrokerRoleChangedRequest) },
+	"NotifyConsumerIdsChangedRequestHeader":     func() Header { return new(NotifyConsumerIdsChangedRequest) },
+	"NotifyMinBrokerIdChangeRequestHeader":      func() Header { return new(NotifyMinBrokerIdChangeRequest) },
+	"PeekMessageRequestHeader":                  func() Header { return new(PeekMessageRequest) },
+	"PollingInfoRequestHeader":                  func() Header { return new(PollingInfoRequest) },
+	"PollingInfoResponseHeader":                 func() Header { return new(PollingInfoResponse) },
+	"PopMessageRequestHeader":                   func() Header { return new(PopMessageRequest) },
+	"PopMessageResponseHeader":                  func() Header { return new(PopMessageResponse) },
+	"PullMessageRequestHeader":                  func() Header { return new(PullMessageRequest) },
+	"PullMessageResponseHeader":                 func() Header { return new(PullMessageResponse) },
+	"PutKVConfigRequestHeader":                  func() Header { return new(PutKVConfigRequest) },
+	"QueryConsumeQueueRequestHeader":            func() Header { return new(QueryConsumeQueueRequest) },
+	"QueryConsumeTimeSpanRequestHeader":         func() Header { return new(QueryConsumeTimeSpanRequest) },
+	"QueryConsumerOffsetRequestHeader":          func() Header { return new(QueryConsumerOffsetRequest) },
+	"QueryConsumerOffsetResponseHeader":         func() Header { return new(QueryConsumerOffsetResponse) },
+	"QueryCorrectionOffsetHeader":               func() Header { return new(QueryCorrectionOffset) },
+	"QueryDataVersionRequestHeader":             func() Header { return new(QueryDataVersionRequest) },
+	"QueryDataVersionResponseHeader":            func() Header { return new(QueryDataVersionResponse) },
+	"QueryMessageRequestHeader":                 func() Header { return new(QueryMessageRequest) },
+	"QueryMessageResponseHeader":                func() Header { return new(QueryMessageResponse) },
+	"QuerySubscriptionByConsumerRequestHeader":  func() Header { return new(QuerySubscriptionByConsumerRequest) },
+	"QueryTopicConsumeByWhoRequestHeader":       func() Header { return new(QueryTopicConsumeByWhoRequest) },
+	"QueryTopicsByConsumerRequestHeader":        func() Header { return new(QueryTopicsByConsumerRequest) },
+	"RaftBrokerHeartBeatEventRequest":           func() Header { return new(RaftBrokerHeartBeatEventRequest) },
+	"RaftBrokerHeartBeatEventResponse":          func() Header { return new(RaftBrokerHeartBeatEventResponse) },
+	"RecallMessageRequestHeader":                func() Header { return new(RecallMessageRequest) },
+	"RecallMessageResponseHeader":               func() Header { return new(RecallMessageResponse) },
+	"RegisterBrokerRequestHeader":               func() Header { return new(RegisterBrokerRequest) },
+	"RegisterBrokerResponseHeader":              func() Header { return new(RegisterBrokerResponse) },
+	"RegisterBrokerToControllerRequestHeader":   func() Header { return new(RegisterBrokerToControllerRequest) },
+	"RegisterBrokerToControllerResponseHeader":  func() Header { return new(RegisterBrokerToControllerResponse) },
+	"RegisterOrderTopicRequestHeader":           func() Header { return new(RegisterOrderTopicRequest) },
+	"RegisterTopicRequestHeader":                func() Header { return new(RegisterTopicRequest) },
+	"RemoveBrokerRequestHeader":                 func() Header { return new(RemoveBrokerRequest) },
+	"ReplyMessageRequestHeader":                 func() Header { return new(ReplyMessageRequest) },
+	"ResetMasterFlushOffsetHeader":              func() Header { return new(ResetMasterFlushOffset) },
+	"ResetOffsetRequestHeader":                  func() Header { return new(ResetOffsetRequest) },
+	"ResumeCheckHalfMessageRequestHeader":       func() Header { return new(ResumeCheckHalfMessageRequest) },
+	"SearchOffsetRequestHeader":                 func() Header { return new(SearchOffsetRequest) },
+	"SearchOffsetResponseHeader":                func() Header { return new(SearchOffsetResponse) },
+	"SendMessageRequestHeader":                  func() Header { return new(SendMessageRequest) },
+	"SendMessageRequestHeaderV2":                func() Header { return new(SendMessageRequestV2) },
+	"SendMessageResponseHeader":                 func() Header { return new(SendMessageResponse) },
+	"StatisticsMessagesRequestHeader":           func() Header { return new(StatisticsMessagesRequest) },
+	"UnRegisterBrokerRequestHeader":             func() Header { return new(UnRegisterBrokerRequest) },
+	"UnlockBatchMqRequestHeader":                func() Header { return new(UnlockBatchMqRequest) },
+	"UnregisterClientRequestHeader":             func() Header { return new(UnregisterClientRequest) },
+	"UnregisterClientResponseHeader":            func() Header { return new(UnregisterClientResponse) },
+	"UpdateAclRequestHeader":                    func() Header { return new(UpdateAclRequest) },
+	"UpdateConsumerOffsetRequestHeader":         func() Header { return new(UpdateConsumerOffsetRequest) },
+	"UpdateConsumerOffsetResponseHeader":        func() Header { return new(UpdateConsumerOffsetResponse) },
+	"UpdateGroupForbiddenRequestHeader":         func() Header { return new(UpdateGroupForbiddenRequest) },
+	"UpdateUserRequestHeader":                   func() Header { return new(UpdateUserRequest) },
+	"ViewBrokerStatsDataRequestHeader":          func() Header { return new(ViewBrokerStatsDataRequest) },
+	"ViewMessageRequestHeader":                  func() Header { return new(ViewMessageRequest) },
+	"ViewMessageResponseHeader":                 func() Header { return new(ViewMessageResponse) },
+	"WipeWritePermOfBrokerRequestHeader":        func() Header { return new(WipeWritePermOfBrokerRequest) },
+	"WipeWritePermOfBrokerResponseHeader":       func() Header { return new(WipeWritePermOfBrokerResponse) },
 }

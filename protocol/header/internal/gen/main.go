@@ -80,10 +80,17 @@ type Header interface {
 
 // New makes the struct of a Java header class, nil when there is no such class.
 func New(javaClass string) Header {
-	switch javaClass {
+	if make := makers[javaClass]; make != nil {
+		return make()
+	}
+	return nil
+}
+
+// makers by Java class.
+var makers = map[string]func() Header{
 `)
 	for _, c := range classes {
-		fmt.Fprintf(b, "case %q:\nreturn new(%s)\n", c.name, structName(c.name))
+		fmt.Fprintf(b, "%q: func() Header { return new(%s) },\n", c.name, structName(c.name))
 	}
-	fmt.Fprint(b, "}\nreturn nil\n}\n")
+	fmt.Fprint(b, "}\n")
 }

@@ -70,11 +70,11 @@ func writeTable(path string, classes []*class) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(b, ")\n\n// Table returns all rows, ordered by code. The slice is the caller's own.\nfunc Table() []Row {\nreturn []Row{\n")
+	fmt.Fprint(b, ")\n\n// rows of the table.\nvar rows = [...]Row{\n")
 	for _, n := range names {
 		fmt.Fprintf(b, "%s.Row,\n", n)
 	}
-	fmt.Fprint(b, "}\n}\n")
+	fmt.Fprint(b, "}\n")
 	return writeGo(path, b.Bytes())
 }
 
