@@ -200,6 +200,23 @@ func TestPull_WakesWhenMessageArrives(t *testing.T) {
 	}
 }
 
+// A consumer that goes away leaves nothing in work: the shutdown does not wait
+// for its parked pull.
+func TestShutdown_AfterAParkedConsumerLeft(t *testing.T) {
+	r := newRig(t, "")
+	r.send("T", 0, "x")
+	require.Eventually(t, func() bool { return r.store.MaxOffset("T", 0) == 1 }, 5*time.Second, time.Millisecond)
+	gone := remoting.NewClient(remoting.ClientOptions{})
+	require.NoError(t, gone.Go(context.Background(), r.Addr(), &wire.Outgoing{Code: int32(protocol.PullMessage.Code), Header: pullHeader("T", 0, 1, 15*time.Second)}, nil,
+		func(*wire.Command, error) {}))
+	require.Eventually(t, func() bool { return r.hold.Parked() == 1 }, 5*time.Second, time.Millisecond)
+	gone.Close()
+	began := time.Now()
+	r.stop()
+	require.Less(t, time.Since(began), 5*time.Second)
+	r.start()
+}
+
 func TestSend_Batch(t *testing.T) {
 	r := newRig(t, "")
 	var b []byte

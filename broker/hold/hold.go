@@ -34,11 +34,11 @@ type Wait struct {
 	// takes every message. It must be quick and take no lock.
 	Match func(tagsCode int64, properties []byte) bool
 	// Alive reports whether anybody still waits for the answer; nil means yes.
-	// A dead wait is dropped without running.
+	// When nobody does, Drop is called instead of Run.
 	Alive func() bool
-	// Run runs the request a last time and answers it. It is called once, from a
-	// runner goroutine, unless the wait was dropped.
-	Run func()
+	// Run runs the request a last time and answers it. Drop gives it up. One of
+	// the two is called, once, from a runner goroutine. Drop may be nil.
+	Run, Drop func()
 }
 
 // Options configure a Service.
@@ -272,6 +272,8 @@ func (s *Service) drain() {
 			s.parked.Add(-1)
 			if p.Alive == nil || p.Alive() {
 				p.Run()
+			} else if p.Drop != nil {
+				p.Drop()
 			}
 		}
 	}

@@ -93,13 +93,17 @@ func TestSweep_DropsTheDead(t *testing.T) {
 	r := newRig(t, Options{})
 	var ran atomic.Int32
 	w := wait(0, &ran)
+	var dropped atomic.Int32
 	w.Alive = func() bool { return false }
+	w.Drop = func() { dropped.Add(1) }
 	require.True(t, r.Park(w))
 	eventually(t, "it is gone", func() bool {
 		r.clock.Advance(time.Second)
-		return r.Parked() == 0
+		return dropped.Load() == 1
 	})
+	require.Zero(t, r.Parked())
 	require.Zero(t, ran.Load(), "nobody waits for the answer")
+	require.EqualValues(t, 1, dropped.Load())
 }
 
 func TestPark_FullIsAnAnswer(t *testing.T) {

@@ -102,6 +102,8 @@ func (h *Handler) Pull(r *remoting.Request, q *header.PullMessageRequest) (*remo
 			a, _ := h.serve(p, again, false)
 			to.Send(a)
 		},
+		// The connection is gone: this gives back the place in the lane.
+		Drop: func() { to.Send(&remoting.Answer{Code: protocol.PullNotFound}) },
 	})
 	if parked {
 		return nil, nil

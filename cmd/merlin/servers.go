@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,11 +57,10 @@ func start(o options, logTo io.Writer) (*servers, error) {
 }
 
 func startNames(o options, data string, log *slog.Logger) (*namesrv.Server, error) {
-	cfg := namesrv.DefaultConfig()
-	cfg.BindAddress, cfg.ListenPort = o.host, o.namesrvPort
-	cfg.KVConfigPath = filepath.Join(data, "namesrv", "kvConfig.json")
-	cfg.ConfigStorePath = filepath.Join(data, "namesrv", "namesrv.properties")
-	names, err := namesrv.New(namesrv.Options{Config: cfg, Logger: log})
+	cfg := namesrv.Default(data)
+	names, err := namesrv.New(namesrv.Options{
+		Config: &cfg, Listen: net.JoinHostPort(o.host, strconv.Itoa(o.namesrvPort)), Logger: log, Files: configfile.OS(),
+	})
 	if err != nil {
 		return nil, err
 	}
