@@ -1,0 +1,153 @@
+// Command mqnamesrv is the name server, with the options of the Java one:
+//
+//	mqnamesrv [-c <arg>] [-h] [-n <arg>] [-p]
+//
+// It logs to standard error, answers SIGINT and SIGTERM with a clean end, and
+// needs no ROCKETMQ_HOME. -n is accepted and has no effect, as in Java.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/namesrv"
+)
+
+const usage = `usage: mqnamesrv [-c <arg>] [-h] [-n <arg>] [-p]
+ -c,--configFile <arg>    Name server config properties file
+ -h,--help                Print help
+ -n,--namesrvAddr <arg>   Name server address list, eg: '192.168.0.1:9876;192.168.0.2:9876'
+ -p,--printConfigItem     Print all config items
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "."
+	}
+	os.Exit(run(ctx, env{
+		args: os.Args[1:], home: home, rocketmqHome: os.Getenv("ROCKETMQ_HOME"),
+		read: os.ReadFile, files: configfile.OS(), out: os.Stdout, err: os.Stderr,
+	}))
+}
+
+// env is what the program takes from the machine.
+type env struct {
+	args               []string
+	home, rocketmqHome string
+	read               func(string) ([]byte, error)
+	files              configfile.Files
+	out, err           io.Writer
+}
+
+// flags are the options of the command line.
+type flags struct {
+	config      string
+	print, help bool
+}
+
+// parse reads the command line as Java's DefaultParser does: short and long
+// names, the value behind a blank or "=".
+func parse(args []string) (f flags, err error) {
+	for i := 0; i < len(args); i++ {
+		name, value, joined := strings.Cut(args[i], "=")
+		switch strings.TrimPrefix(strings.TrimPrefix(name, "-"), "-") {
+		case "h", "help":
+			f.help = true
+			continue
+		case "p", "printConfigItem":
+			f.print = true
+			continue
+		case "c", "configFile", "n", "namesrvAddr":
+		default:
+			if !strings.HasPrefix(name, "-") {
+				continue // Java ignores words that are no options
+			}
+			return f, fmt.Errorf("Unrecognized option: %s", args[i])
+		}
+		if !strings.HasPrefix(name, "-") {
+			continue
+		}
+		if !joined {
+			if i++; i >= len(args) {
+				return f, fmt.Errorf("Missing argument for option: %s", strings.TrimLeft(name, "-"))
+			}
+			value = args[i]
+		}
+		if short := strings.TrimLeft(name, "-"); short == "c" || short == "configFile" {
+			f.config = value
+		}
+	}
+	return f, nil
+}
+
+// run is the program; the result is its exit code.
+func run(ctx context.Context, e env) int {
+	f, err := parse(e.args)
+	if err != nil {
+		fmt.Fprintln(e.err, err)
+		fmt.Fprint(e.out, usage)
+		return 1
+	}
+	if f.help {
+		fmt.Fprint(e.out, usage)
+		return 0
+	}
+	cfg := namesrv.Default(e.home)
+	cfg.RocketmqHome = e.rocketmqHome
+	if f.config != "" {
+		data, err := e.read(f.config)
+		if err == nil {
+			err = cfg.Apply(data, f.config)
+		}
+		if err != nil {
+			fmt.Fprintln(e.err, err)
+			return 255
+		}
+		// Later changes go back to the same file.
+		cfg.ConfigStorePath = f.config
+		fmt.Fprintf(e.out, "load config properties file OK, %s\n", f.config)
+	}
+	if f.print {
+		fmt.Fprint(e.out, cfg.Text())
+		return 0
+	}
+	return serve(ctx, e, &cfg)
+}
+
+// serve runs the name server until ctx ends.
+func serve(ctx context.Context, e env, cfg *namesrv.Config) int {
+	log := slog.New(slog.NewTextHandler(e.err, nil))
+	s, err := namesrv.New(namesrv.Options{Config: cfg, Logger: log, Files: e.files})
+	if err == nil {
+		err = s.Start()
+	}
+	if err != nil {
+		fmt.Fprintln(e.err, err)
+		return 255
+	}
+	_, port, _ := net.SplitHostPort(s.Addr())
+	fmt.Fprintf(e.out, "The Name Server boot success. serializeType=JSON, address %s:%s\n", cfg.BindAddress, port)
+	<-ctx.Done()
+	wait := 5 * time.Second
+	if cfg.EnableShutdownGracefully {
+		wait = time.Duration(cfg.ShutdownWaitTimeSeconds) * time.Second
+	}
+	end, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	if err := s.Shutdown(end); err != nil {
+		log.Warn("the end was not clean", "err", err)
+	}
+	return 0
+}
