@@ -43,6 +43,7 @@ type putBatch struct {
 	buf   []byte
 	recs  []record
 	waits []*Put // go to the committer
+	final []*Put // are done
 }
 
 var putBatches = sync.Pool{New: func() any { return &putBatch{} }}
@@ -90,7 +91,6 @@ func (s *Store) PutBatch(ps []*Put) {
 		}
 		return
 	}
-	defer s.leave()
 	b := putBatches.Get().(*putBatch)
 	b.buf, b.recs = b.buf[:0], b.recs[:0]
 	now := s.clock.NowMillis()
@@ -107,6 +107,14 @@ func (s *Store) PutBatch(ps []*Put) {
 		s.append(b, ps)
 	}
 	s.settle(b, ps)
+	// No lock is held while owners are called: they may call the store.
+	s.leave()
+	now = s.clock.NowMillis()
+	for i, p := range b.final {
+		b.final[i] = nil
+		s.stats.put(p, now)
+		p.done()
+	}
 	if cap(b.buf) <= maxPooledBatch {
 		clear(b.recs)
 		putBatches.Put(b)
@@ -326,11 +334,11 @@ func (r *appendRun) flush(ps []*Put, end int) {
 	r.from = r.to
 }
 
-// settle makes the Puts final, or hands them to the committer. A Put whose Done
-// was called may be in use for another message already, so each is looked at
-// once, and the committer gets its own after all others are done with.
+// settle hands the Puts that wait to the committer and gathers those that are
+// final. A Put whose Done was called may be in use for another message already,
+// so each is looked at once.
 func (s *Store) settle(b *putBatch, ps []*Put) {
-	now := s.clock.NowMillis()
+	b.waits, b.final = b.waits[:0], b.final[:0]
 	for _, p := range ps {
 		stored := p.recs[0] != p.recs[1]
 		if stored && len(p.Batch) > 0 {
@@ -341,15 +349,13 @@ func (s *Store) settle(b *putBatch, ps []*Put) {
 		}
 		if stored && s.o.FlushDiskType == SyncFlush && waitsForFlush(p) {
 			b.waits = append(b.waits, p)
-			continue
+		} else {
+			b.final = append(b.final, p)
 		}
-		s.stats.put(p, now)
-		p.done()
 	}
 	if len(b.waits) > 0 {
 		s.committer.add(b.waits)
 		clear(b.waits)
-		b.waits = b.waits[:0]
 	}
 }
 

@@ -198,17 +198,22 @@ func (q *Queue) Get(offset int64) (e Entry, ok bool, err error) {
 	return e, true, nil
 }
 
+// MaxOffset bounds queue offsets; larger ones come from damaged records.
+const MaxOffset = 1 << 56
+
 // Put adds the entry of a message and says whether it is new. An entry whose
 // record lies before the end of the last one is there already. When the offset
-// does not follow, the log is right: a smaller one means that the queue was
-// deleted and began again, a larger one that it began above 0 or that entries
-// are lost. After an error nothing has changed and Put may be called again.
+// does not follow, the log is right where it can be: offset 0 means that the
+// topic was deleted and began again, an empty queue may begin anywhere, and a
+// few missing entries leave a gap. Any other offset is a damaged one, and the
+// message gets no entry. After an error nothing has changed and Put may be called
+// again.
 func (q *Queue) Put(e Entry) (bool, error) {
 	if e.PhyOffset+int64(e.Size) <= q.maxPhy {
 		return false, nil
 	}
 	if m := q.Max(); e.QueueOffset != m {
-		if err := q.jump(e, m); err != nil {
+		if ok, err := q.jump(e, m); !ok || err != nil {
 			return false, err
 		}
 	}
@@ -230,26 +235,27 @@ func (q *Queue) Put(e Entry) (bool, error) {
 // TailFull says that it is time for WriteTail. REQUIRES: the dispatcher.
 func (q *Queue) TailFull() bool { return len(q.tail) >= tailEntries*EntrySize }
 
-func (q *Queue) jump(e Entry, at int64) error {
-	log := q.set.o.Logger
+// jump makes the queue ready for an entry that does not follow; false refuses it.
+func (q *Queue) jump(e Entry, at int64) (bool, error) {
+	log := q.set.o.Logger.With("topic", q.Topic, "queue", q.ID, "end", at, "offset", e.QueueOffset, "log", e.PhyOffset)
 	switch {
-	case e.QueueOffset < at:
-		log.Warn("consumequeue: the queue starts again", "topic", q.Topic, "queue", q.ID,
-			"from", e.QueueOffset, "end", at)
+	case e.QueueOffset < 0 || e.QueueOffset > MaxOffset:
+		log.Error("consumequeue: impossible queue offset, the message is left out")
+		return false, nil
+	case at == 0:
+		return true, q.startAt(e.QueueOffset)
+	case e.QueueOffset == 0:
+		log.Warn("consumequeue: the queue starts again")
 		if err := q.removeFiles(); err != nil {
-			return err
+			return false, err
 		}
-	case at > 0:
-		log.Error("consumequeue: entries are missing", "topic", q.Topic, "queue", q.ID,
-			"from", at, "to", e.QueueOffset)
-		if e.QueueOffset-at <= q.set.perFile() {
-			return q.fillGap(at, e.QueueOffset)
-		}
-		if err := q.removeFiles(); err != nil {
-			return err
-		}
+		return true, q.startAt(0)
+	case e.QueueOffset > at && e.QueueOffset-at <= q.set.perFile():
+		log.Error("consumequeue: entries are missing")
+		return true, q.fillGap(at, e.QueueOffset)
 	}
-	return q.startAt(e.QueueOffset)
+	log.Error("consumequeue: the queue offset does not follow, the message is left out")
+	return false, nil
 }
 
 // fillGap writes filler entries into a queue that has entries before them.
