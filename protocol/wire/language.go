@@ -7,7 +7,7 @@ import "strings"
 type Language uint8
 
 // Languages (LanguageCode). LanguageUnknown stands for a name or number that
-// RocketMQ does not know; it is never written.
+// RocketMQ does not know; the JSON header leaves it out.
 const (
 	Java            Language = 0
 	CPP             Language = 1
