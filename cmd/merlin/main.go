@@ -2,6 +2,8 @@
 //
 //	merlin            serves on the default ports until it is interrupted
 //	merlin demo       serves on free ports, sends and reads messages, and ends
+//	merlin conformance -n host:port [-vs host:port]
+//	                  runs the conformance cases against any RocketMQ cluster
 package main
 
 import (
@@ -13,12 +15,15 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/merlinmq/merlin/conformance/suite"
 )
 
 // shutdownTimeout bounds the wait for requests under way when the process ends.
 const shutdownTimeout = 30 * time.Second
 
 func main() {
+	suite.Child() // a conformance case may start this program to kill it
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -33,6 +38,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	command := "serve"
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		command, args = args[0], args[1:]
+	}
+	if command == "conformance" {
+		return runConformance(ctx, args, out, errOut)
 	}
 	flags := flag.NewFlagSet("merlin "+command, flag.ContinueOnError)
 	flags.SetOutput(errOut)
@@ -66,6 +74,8 @@ func usage(w io.Writer, flags *flag.FlagSet) {
 
   merlin [flags]    serve until interrupted
   merlin demo       serve on free ports, send and read messages, and end
+  merlin conformance -n host:port [-vs host:port] [-run pattern] [-json]
+                    run the conformance cases against any RocketMQ cluster
 
 Flags:`)
 	flags.PrintDefaults()
