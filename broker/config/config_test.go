@@ -7,6 +7,7 @@ import (
 
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/compat/javaprops"
 	"github.com/stretchr/testify/require"
 )
 
@@ -72,7 +73,7 @@ func TestParse_ErrorsNameFileAndLine(t *testing.T) {
 		"\n\nlistenPort=abc":                       `b.conf:3: listenPort must be a whole number between`,
 		"listenPort=70000":                         `b.conf:1: listenPort must be between 0 and 65535, not 70000`,
 		"autoCreateTopicEnable=yes":                `b.conf:1: autoCreateTopicEnable must be true or false, not "yes"`,
-		"brokerName=a\\\n  b\nbrokerRole=\\u":      `b.conf:3: malformed \uxxxx`,
+		"brokerName=a\\\n  b\nbrokerRole=\\u":      `b.conf:3: \u needs four hexadecimal digits`,
 		"brokerRole=SLAVE":                         `b.conf:1: brokerRole SLAVE is not supported yet`,
 		"brokerRole=MASTER":                        `b.conf:1: brokerRole must be one of ASYNC_MASTER, SYNC_MASTER, SLAVE`,
 		"enableDLegerCommitLog=true":               `b.conf:1: enableDLegerCommitLog is not supported yet`,
@@ -88,16 +89,24 @@ func TestParse_ErrorsNameFileAndLine(t *testing.T) {
 	}
 }
 
-// Pins java.util.Properties.load.
-func TestParse_PropertiesSyntax(t *testing.T) {
-	props, err := parseProperties([]byte("a=1\r\n  b : two words \n!no\nc three\nd\\=e=f\\\n   g\nh\ni=\\u4f60\\ud83d\\ude00\\tx\\q\nlast=\\"), "f")
-	require.NoError(t, err)
-	got := map[string]string{}
-	for _, p := range props {
-		got[p.key] = p.value
+// Pins the promise of edit: nothing but the values changes.
+func TestEdit(t *testing.T) {
+	for _, c := range [][3]string{
+		{"", "a=1\n", ""},
+		{"x=2", "x=2\na=1\n", ""},
+		{"  a : old value \r\nb=2\r\n", "  a : 1\r\nb=2\r\n", ""},
+		{"a=1 \\\n  and more\n# end\n", "a=1\n# end\n", ""},
+		{"a\nb=2", "a=1\nb=2", ""},
+		{"a old\ra=older", "a old\ra=1", "the last one counts"},
+		{"b=\\", "b=\\\n\na=1\n", "an open backslash at the end"},
+		{"\\u0061 : 3", "\\u0061 : 1", "an escaped key"},
+		{"\\\n a=3\nb=1\n", "a=1\nb=1\n", "a key in the next line"},
+		{"#a=9\n", "#a=9\na=1\n", "a comment is not an entry"},
+	} {
+		out, err := edit([]byte(c[0]), []change{{"a", "1"}})
+		require.NoError(t, err)
+		require.Equal(t, c[1], string(out), c[2])
 	}
-	require.Equal(t, map[string]string{"a": "1", "b": "two words ", "c": "three", "d=e": "fg", "h": "", "i": "你😀\txq", "last": ""}, got)
-	require.Equal(t, 8, props[5].line)
 }
 
 func TestParse_OverridesComeAfterTheFile(t *testing.T) {
@@ -192,23 +201,18 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		_, _, _ = Parse([]byte(s), "f")
-		props, err := parseProperties([]byte(s), "f")
+		before, err := javaprops.Parse([]byte(s), "f")
 		if err != nil {
 			return
 		}
 		out, err := edit([]byte(s), []change{{"brokerPermission", "4"}})
 		require.NoError(t, err)
-		again, err := parseProperties(out, "f")
+		after, err := javaprops.Parse(out, "f")
 		require.NoError(t, err)
-		want := map[string]string{}
-		for _, p := range props {
-			want[p.key] = p.value
-		}
+		want, got := javaprops.Map(before), javaprops.Map(after)
+		delete(got, "")
 		want["brokerPermission"] = "4"
-		got := map[string]string{}
-		for _, p := range again {
-			got[p.key] = p.value
-		}
+		delete(want, "") // of a backslash at the very end
 		require.Equal(t, want, got)
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/compat/javaprops"
 )
 
 // ErrUnknownKey says that no class of Java knows the key.
@@ -178,13 +179,9 @@ func (h *Holder) persist(list []change) {
 // ParseChanges reads the body of UPDATE_BROKER_CONFIG (25): properties text. When
 // a key stands twice the last one counts.
 func ParseChanges(data []byte) (map[string]string, error) {
-	props, err := parseProperties(data, "update")
+	entries, err := javaprops.Parse(data, "update")
 	if err != nil {
 		return nil, err
 	}
-	changes := make(map[string]string, len(props))
-	for _, p := range props {
-		changes[p.key] = p.value
-	}
-	return changes, nil
+	return javaprops.Map(entries), nil
 }

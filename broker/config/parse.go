@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/merlinmq/merlin/compat/javaprops"
 )
 
 // Host is what the defaults of a configuration take from the machine. The zero
@@ -59,14 +61,14 @@ func Parse(data []byte, file string) (*Config, []Warning, error) { return Host{}
 // is an error that names file and line. overrides, when given, are applied after
 // the file (the command line).
 func (h Host) Parse(data []byte, file string, overrides ...map[string]string) (*Config, []Warning, error) {
-	props, err := parseProperties(data, file)
+	props, err := javaprops.Parse(data, file)
 	if err != nil {
 		return nil, nil, err
 	}
 	p := parser{file: file, lines: map[string]int{}, values: map[string]string{}, set: map[string]bool{}}
 	p.defaults(h)
 	for _, e := range props {
-		if err := p.put(e.key, e.value, e.line); err != nil {
+		if err := p.put(e.Key, e.Value, e.Line); err != nil {
 			return nil, nil, err
 		}
 	}
