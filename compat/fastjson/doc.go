@@ -6,7 +6,8 @@
 // commas, object keys, comments, numbers in quotes, unknown names).
 //
 // Go types map as Java's do. A struct is a bean, its names come from the tag
-// `json:"name,option…"`. Pointers, nil slices and nil maps are null; an empty
+// `json:"name"`, and options from the tag
+// `java:"option,…"`. Pointers, nil slices and nil maps are null; an empty
 // string is null, too, because that is what an unset String is in Java (elements
 // and map values are written as they are). []byte is base64 and an Enum is its
 // name. Options:

@@ -40,12 +40,12 @@ type doc struct {
 	Color  color            `json:"color"`
 	Level  level            `json:"level"`
 	Bytes  []byte           `json:"bytes"`
-	Tags   []string         `json:"tags,set"`
-	Always []string         `json:"always,nonnil"`
+	Tags   []string         `json:"tags" java:"set"`
+	Always []string         `json:"always" java:"nonnil"`
 	ByID   map[int64]string `json:"byId"`
 	Points map[point]int64  `json:"points"`
-	Tree   map[string]int32 `json:"tree,sorted"`
-	hidden int
+	Tree   map[string]int32 `json:"tree" java:"sorted"`
+	_ int
 	Other  int `json:"-"`
 }
 
@@ -117,7 +117,7 @@ func TestMarshal_Forms(t *testing.T) {
 	}{make(chan int)})
 	require.Error(t, err)
 	_, err = Marshal(struct {
-		C int `json:"c,wrong"`
+		C int `json:"c" java:"wrong"`
 	}{})
 	require.ErrorContains(t, err, "wrong")
 }

@@ -86,9 +86,8 @@ func (b *bean) collect(t reflect.Type, index []int) error {
 		if !sf.IsExported() || !tagged || tag == "-" {
 			continue
 		}
-		name, rest, _ := strings.Cut(tag, ",")
-		f := field{name: name, index: at, quote: append(AppendString(nil, name), ':')}
-		for _, o := range strings.Split(rest, ",") {
+		f := field{name: tag, index: at, quote: append(AppendString(nil, tag), ':')}
+		for _, o := range strings.Split(sf.Tag.Get("java"), ",") {
 			if err := f.opts.add(o); err != nil {
 				return fmt.Errorf("fastjson: field %s of %v: %w", sf.Name, t, err)
 			}

@@ -22,7 +22,7 @@ const OrderTopics = "ORDER_TOPIC_CONFIG"
 
 // table is the content of the file (KVConfigSerializeWrapper).
 type table struct {
-	ConfigTable map[string]map[string]string `json:"configTable,nonnil"`
+	ConfigTable map[string]map[string]string `json:"configTable" java:"nonnil"`
 }
 
 // Store is the KV configuration. Its methods may be called from any goroutine.

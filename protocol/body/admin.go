@@ -50,7 +50,7 @@ type CheckRocksdbCqWriteResult struct {
 // TimerMetricsSerializeWrapper counts the timer messages (TimerMetrics.TimerMetricsSerializeWrapper).
 type TimerMetricsSerializeWrapper struct {
 	DataVersion DataVersion            `json:"dataVersion"`
-	TimingCount map[string]TimerMetric `json:"timingCount,nonnil,table=2048"`
+	TimingCount map[string]TimerMetric `json:"timingCount" java:"nonnil,table=2048"`
 }
 
 // TimerMetric counts the timer messages of a topic (TimerMetrics.Metric).

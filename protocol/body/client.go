@@ -5,9 +5,9 @@ import "github.com/merlinmq/merlin/protocol/wire"
 // HeartbeatData is a client's producers and consumers, of the codes 34.
 type HeartbeatData struct {
 	ClientID             string         `json:"clientID"`
-	ConsumerDataSet      []ConsumerData `json:"consumerDataSet,nonnil,set"`
+	ConsumerDataSet      []ConsumerData `json:"consumerDataSet" java:"nonnil,set"`
 	HeartbeatFingerprint int32          `json:"heartbeatFingerprint"`
-	ProducerDataSet      []ProducerData `json:"producerDataSet,nonnil,set"`
+	ProducerDataSet      []ProducerData `json:"producerDataSet" java:"nonnil,set"`
 	WithoutSub           bool           `json:"withoutSub"`
 }
 
@@ -22,18 +22,18 @@ type ConsumerData struct {
 	ConsumeType         ConsumeType        `json:"consumeType"`
 	GroupName           string             `json:"groupName"`
 	MessageModel        MessageModel       `json:"messageModel"`
-	SubscriptionDataSet []SubscriptionData `json:"subscriptionDataSet,nonnil,set"`
+	SubscriptionDataSet []SubscriptionData `json:"subscriptionDataSet" java:"nonnil,set"`
 	UnitMode            bool               `json:"unitMode"`
 }
 
 // SubscriptionData is a group's subscription to a topic.
 type SubscriptionData struct {
 	ClassFilterMode bool     `json:"classFilterMode"`
-	CodeSet         []int32  `json:"codeSet,nonnil,set"`
+	CodeSet         []int32  `json:"codeSet" java:"nonnil,set"`
 	ExpressionType  string   `json:"expressionType"` // default ExpressionType.TAG
 	SubString       string   `json:"subString"`
 	SubVersion      int64    `json:"subVersion"`
-	TagsSet         []string `json:"tagsSet,nonnil,set"`
+	TagsSet         []string `json:"tagsSet" java:"nonnil,set"`
 	Topic           string   `json:"topic"`
 }
 
@@ -55,16 +55,16 @@ type Connection struct {
 
 // ConsumerConnection is the live consumers of a group, of the codes 203.
 type ConsumerConnection struct {
-	ConnectionSet     []Connection                `json:"connectionSet,nonnil,set"`
+	ConnectionSet     []Connection                `json:"connectionSet" java:"nonnil,set"`
 	ConsumeFromWhere  ConsumeFromWhere            `json:"consumeFromWhere"`
 	ConsumeType       ConsumeType                 `json:"consumeType"`
 	MessageModel      MessageModel                `json:"messageModel"`
-	SubscriptionTable map[string]SubscriptionData `json:"subscriptionTable,nonnil"`
+	SubscriptionTable map[string]SubscriptionData `json:"subscriptionTable" java:"nonnil"`
 }
 
 // ProducerConnection is the live producers of a group, of the codes 204.
 type ProducerConnection struct {
-	ConnectionSet []Connection `json:"connectionSet,nonnil,set"`
+	ConnectionSet []Connection `json:"connectionSet" java:"nonnil,set"`
 }
 
 // ProducerInfo is one connected producer.
@@ -90,7 +90,7 @@ type GetConsumerListByGroupResponseBody struct {
 type LockBatchRequestBody struct {
 	ClientID       string         `json:"clientId"`
 	ConsumerGroup  string         `json:"consumerGroup"`
-	MqSet          []MessageQueue `json:"mqSet,nonnil,set"`
+	MqSet          []MessageQueue `json:"mqSet" java:"nonnil,set"`
 	OnlyThisBroker bool           `json:"onlyThisBroker"`
 }
 
@@ -98,13 +98,13 @@ type LockBatchRequestBody struct {
 type UnlockBatchRequestBody struct {
 	ClientID       string         `json:"clientId"`
 	ConsumerGroup  string         `json:"consumerGroup"`
-	MqSet          []MessageQueue `json:"mqSet,nonnil,set"`
+	MqSet          []MessageQueue `json:"mqSet" java:"nonnil,set"`
 	OnlyThisBroker bool           `json:"onlyThisBroker"`
 }
 
 // LockBatchResponseBody is the queues that were locked, of the codes 41.
 type LockBatchResponseBody struct {
-	LockOKMQSet []MessageQueue `json:"lockOKMQSet,nonnil,set"`
+	LockOKMQSet []MessageQueue `json:"lockOKMQSet" java:"nonnil,set"`
 }
 
 // QueryAssignmentRequestBody asks which queues a consumer gets, of the codes 400.
@@ -118,7 +118,7 @@ type QueryAssignmentRequestBody struct {
 
 // QueryAssignmentResponseBody is the queues a consumer gets, of the codes 400.
 type QueryAssignmentResponseBody struct {
-	MessageQueueAssignments []MessageQueueAssignment `json:"messageQueueAssignments,set"`
+	MessageQueueAssignments []MessageQueueAssignment `json:"messageQueueAssignments" java:"set"`
 }
 
 // MessageQueueAssignment is a queue given to a consumer.
@@ -138,7 +138,7 @@ type SetMessageRequestModeRequestBody struct {
 
 // MessageRequestModeSerializeWrapper is the request modes by topic and group, of the codes 402.
 type MessageRequestModeSerializeWrapper struct {
-	MessageRequestModeMap map[string]map[string]SetMessageRequestModeRequestBody `json:"messageRequestModeMap,nonnil"`
+	MessageRequestModeMap map[string]map[string]SetMessageRequestModeRequestBody `json:"messageRequestModeMap" java:"nonnil"`
 }
 
 // BatchAckMessageRequestBody acknowledges messages of several queues, of the codes 200151.

@@ -2,7 +2,7 @@ package body
 
 // SubscriptionGroupConfig is the configuration of a consumer group, of the codes 200, 352.
 type SubscriptionGroupConfig struct {
-	Attributes                     map[string]string        `json:"attributes,nonnil"`
+	Attributes                     map[string]string        `json:"attributes" java:"nonnil"`
 	BrokerID                       int64                    `json:"brokerId"`               // default MixAll.MASTER_ID
 	ConsumeBroadcastEnable         bool                     `json:"consumeBroadcastEnable"` // default true
 	ConsumeEnable                  bool                     `json:"consumeEnable"`          // default true
@@ -15,15 +15,15 @@ type SubscriptionGroupConfig struct {
 	NotifyConsumerIDsChangedEnable bool                     `json:"notifyConsumerIdsChangedEnable"` // default true
 	RetryMaxTimes                  int32                    `json:"retryMaxTimes"`                  // default 16
 	RetryQueueNums                 int32                    `json:"retryQueueNums"`                 // default 1
-	SubscriptionDataSet            []SimpleSubscriptionData `json:"subscriptionDataSet,set"`
+	SubscriptionDataSet            []SimpleSubscriptionData `json:"subscriptionDataSet" java:"set"`
 	WhichBrokerWhenConsumeSlowly   int64                    `json:"whichBrokerWhenConsumeSlowly"` // default 1
 }
 
 // SubscriptionGroupWrapper is the configurations of all groups (subscriptionGroup.json), of the codes 201.
 type SubscriptionGroupWrapper struct {
 	DataVersion            DataVersion                        `json:"dataVersion"`
-	ForbiddenTable         map[string]map[string]int32        `json:"forbiddenTable,table=2048"`
-	SubscriptionGroupTable map[string]SubscriptionGroupConfig `json:"subscriptionGroupTable,nonnil,table=2048"`
+	ForbiddenTable         map[string]map[string]int32        `json:"forbiddenTable" java:"table=2048"`
+	SubscriptionGroupTable map[string]SubscriptionGroupConfig `json:"subscriptionGroupTable" java:"nonnil,table=2048"`
 }
 
 // SubscriptionGroupList configures several groups, of the codes 225.
@@ -55,7 +55,7 @@ type ExponentialRetryPolicy struct {
 
 // CustomizedRetryPolicy is a list of retry delays in ms.
 type CustomizedRetryPolicy struct {
-	Next []int64 `json:"next,inline"`
+	Next []int64 `json:"next" java:"inline"`
 }
 
 // GroupForbidden says whether a group may read a topic, of the codes 353.

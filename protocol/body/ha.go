@@ -3,7 +3,7 @@ package body
 // HARuntimeInfo is the state of replication, of the codes 907.
 type HARuntimeInfo struct {
 	HaClientRuntimeInfo      HAClientRuntimeInfo       `json:"haClientRuntimeInfo"`
-	HaConnectionInfo         []HAConnectionRuntimeInfo `json:"haConnectionInfo,nonnil"`
+	HaConnectionInfo         []HAConnectionRuntimeInfo `json:"haConnectionInfo" java:"nonnil"`
 	InSyncSlaveNums          int32                     `json:"inSyncSlaveNums"`
 	Master                   bool                      `json:"master"`
 	MasterCommitLogMaxOffset int64                     `json:"masterCommitLogMaxOffset"`
@@ -31,14 +31,14 @@ type HAConnectionRuntimeInfo struct {
 
 // SyncStateSet is the replicas that are in sync, of the codes 1001, 1003, 1004, 1008.
 type SyncStateSet struct {
-	SyncStateSet      []int64 `json:"syncStateSet,set"`
+	SyncStateSet      []int64 `json:"syncStateSet" java:"set"`
 	SyncStateSetEpoch int32   `json:"syncStateSetEpoch"`
 }
 
 // ElectMasterResponseBody is the outcome of an election, of the codes 1002.
 type ElectMasterResponseBody struct {
 	BrokerMemberGroup *BrokerMemberGroup `json:"brokerMemberGroup"`
-	SyncStateSet      []int64            `json:"syncStateSet,set"`
+	SyncStateSet      []int64            `json:"syncStateSet" java:"set"`
 }
 
 // BrokerReplicasInfo is the replicas of broker sets, of the codes 1006.

@@ -3,7 +3,7 @@ package body
 // ConsumeStats is a group's progress in its queues, of the codes 208.
 type ConsumeStats struct {
 	ConsumeTps  float64                        `json:"consumeTps"`
-	OffsetTable map[MessageQueue]OffsetWrapper `json:"offsetTable,nonnil"`
+	OffsetTable map[MessageQueue]OffsetWrapper `json:"offsetTable" java:"nonnil"`
 }
 
 // OffsetWrapper is a group's progress in one queue.
@@ -17,7 +17,7 @@ type OffsetWrapper struct {
 // ConsumeStatsList is the progress of all groups of a broker, of the codes 317.
 type ConsumeStatsList struct {
 	BrokerAddr        string                      `json:"brokerAddr"`
-	ConsumeStatsList  []map[string][]ConsumeStats `json:"consumeStatsList,nonnil"`
+	ConsumeStatsList  []map[string][]ConsumeStats `json:"consumeStatsList" java:"nonnil"`
 	TotalDiff         int64                       `json:"totalDiff"`
 	TotalInflightDiff int64                       `json:"totalInflightDiff"`
 }
@@ -42,25 +42,25 @@ type MessageQueueForC struct {
 
 // GetConsumerStatusBody is the offsets of consumers, by client, of the codes 221, 223.
 type GetConsumerStatusBody struct {
-	ConsumerTable     map[string]map[MessageQueue]int64 `json:"consumerTable,nonnil"`
-	MessageQueueTable map[MessageQueue]int64            `json:"messageQueueTable,nonnil"`
+	ConsumerTable     map[string]map[MessageQueue]int64 `json:"consumerTable" java:"nonnil"`
+	MessageQueueTable map[MessageQueue]int64            `json:"messageQueueTable" java:"nonnil"`
 }
 
 // ConsumerOffsetSerializeWrapper is all consumer offsets: "topic@group" to queue to offset (consumerOffset.json), of the codes 43.
 type ConsumerOffsetSerializeWrapper struct {
 	DataVersion *DataVersion               `json:"dataVersion"`
-	OffsetTable map[string]map[int32]int64 `json:"offsetTable,nonnil,table=1024"`
+	OffsetTable map[string]map[int32]int64 `json:"offsetTable" java:"nonnil,table=1024"`
 }
 
 // DelayOffsetSerializeWrapper is the progress of the delay levels (delayOffset.json), of the codes 45.
 type DelayOffsetSerializeWrapper struct {
 	DataVersion *DataVersion    `json:"dataVersion"`
-	OffsetTable map[int32]int64 `json:"offsetTable,nonnil,table=64"`
+	OffsetTable map[int32]int64 `json:"offsetTable" java:"nonnil,table=64"`
 }
 
 // QueryCorrectionOffsetBody is the corrected offsets by queue, of the codes 308.
 type QueryCorrectionOffsetBody struct {
-	CorrectionOffsets map[int32]int64 `json:"correctionOffsets,nonnil"`
+	CorrectionOffsets map[int32]int64 `json:"correctionOffsets" java:"nonnil"`
 }
 
 // RollbackStats is the outcome of an offset reset for one queue.
@@ -75,7 +75,7 @@ type RollbackStats struct {
 
 // QueryConsumeTimeSpanBody is the time spans of queues, of the codes 303.
 type QueryConsumeTimeSpanBody struct {
-	ConsumeTimeSpanSet []QueueTimeSpan `json:"consumeTimeSpanSet,nonnil"`
+	ConsumeTimeSpanSet []QueueTimeSpan `json:"consumeTimeSpanSet" java:"nonnil"`
 }
 
 // QueueTimeSpan is the times of the messages in a queue, in ms; the texts are made by the sender for people.

@@ -16,7 +16,7 @@ import (
 
 // RegisterBrokerBody is what a broker registers, of the code 103.
 type RegisterBrokerBody struct {
-	FilterServerList            []string                              `json:"filterServerList,nonnil"`
+	FilterServerList            []string                              `json:"filterServerList" java:"nonnil"`
 	TopicConfigSerializeWrapper TopicConfigAndMappingSerializeWrapper `json:"topicConfigSerializeWrapper"`
 }
 

@@ -2,10 +2,10 @@ package body
 
 // TopicRouteData is the route of a topic: where its queues are, of the codes 105, 217.
 type TopicRouteData struct {
-	BrokerDatas               []BrokerData                     `json:"brokerDatas,nonnil"`
-	FilterServerTable         map[string][]string              `json:"filterServerTable,nonnil"`
+	BrokerDatas               []BrokerData                     `json:"brokerDatas" java:"nonnil"`
+	FilterServerTable         map[string][]string              `json:"filterServerTable" java:"nonnil"`
 	OrderTopicConf            string                           `json:"orderTopicConf"`
-	QueueDatas                []QueueData                      `json:"queueDatas,nonnil"`
+	QueueDatas                []QueueData                      `json:"queueDatas" java:"nonnil"`
 	TopicQueueMappingByBroker map[string]TopicQueueMappingInfo `json:"topicQueueMappingByBroker"`
 }
 
@@ -30,7 +30,7 @@ type BrokerData struct {
 // ClusterInfo is all broker sets and the clusters they belong to, of the codes 106.
 type ClusterInfo struct {
 	BrokerAddrTable  map[string]BrokerData `json:"brokerAddrTable"`
-	ClusterAddrTable map[string][]string   `json:"clusterAddrTable,set"`
+	ClusterAddrTable map[string][]string   `json:"clusterAddrTable" java:"set"`
 }
 
 // BrokerMemberGroup is the live members of a broker set.
@@ -47,18 +47,18 @@ type GetBrokerMemberGroupResponseBody struct {
 
 // KVTable is a table of texts, of the codes 28, 103, 219.
 type KVTable struct {
-	Table map[string]string `json:"table,nonnil"`
+	Table map[string]string `json:"table" java:"nonnil"`
 }
 
 // TopicList is a list of topics, of the codes 206, 224, 304, 305, 311, 312, 313, 343.
 type TopicList struct {
 	BrokerAddr string   `json:"brokerAddr"`
-	TopicList  []string `json:"topicList,nonnil,set"`
+	TopicList  []string `json:"topicList" java:"nonnil,set"`
 }
 
 // GroupList is a list of groups, of the codes 300.
 type GroupList struct {
-	GroupList []string `json:"groupList,nonnil,set"`
+	GroupList []string `json:"groupList" java:"nonnil,set"`
 }
 
 // DataVersion is the version of a table, of the codes 322.

@@ -3,12 +3,12 @@ package body
 // ConsumerRunningInfo is what a consumer tells about itself, of the codes 307.
 type ConsumerRunningInfo struct {
 	Jstack           string                               `json:"jstack"`
-	MqPopTable       map[MessageQueue]PopProcessQueueInfo `json:"mqPopTable,nonnil,sorted"`
-	MqTable          map[MessageQueue]ProcessQueueInfo    `json:"mqTable,nonnil,sorted"`
-	Properties       map[string]string                    `json:"properties,nonnil"`
-	StatusTable      map[string]ConsumeStatus             `json:"statusTable,nonnil,sorted"`
-	SubscriptionSet  []SubscriptionData                   `json:"subscriptionSet,nonnil,set"`
-	UserConsumerInfo map[string]string                    `json:"userConsumerInfo,nonnil,sorted"`
+	MqPopTable       map[MessageQueue]PopProcessQueueInfo `json:"mqPopTable" java:"nonnil,sorted"`
+	MqTable          map[MessageQueue]ProcessQueueInfo    `json:"mqTable" java:"nonnil,sorted"`
+	Properties       map[string]string                    `json:"properties" java:"nonnil"`
+	StatusTable      map[string]ConsumeStatus             `json:"statusTable" java:"nonnil,sorted"`
+	SubscriptionSet  []SubscriptionData                   `json:"subscriptionSet" java:"nonnil,set"`
+	UserConsumerInfo map[string]string                    `json:"userConsumerInfo" java:"nonnil,sorted"`
 }
 
 // ProcessQueueInfo is the state of a queue in a consumer.

@@ -2,7 +2,7 @@ package body
 
 // TopicConfig is the configuration of a topic.
 type TopicConfig struct {
-	Attributes      map[string]string `json:"attributes,nonnil"`
+	Attributes      map[string]string `json:"attributes" java:"nonnil"`
 	Order           bool              `json:"order"`
 	Perm            int32             `json:"perm"`            // default PermName.PERM_READ | PermName.PERM_WRITE
 	ReadQueueNums   int32             `json:"readQueueNums"`   // default defaultReadQueueNums
@@ -15,15 +15,15 @@ type TopicConfig struct {
 // TopicConfigSerializeWrapper is the configurations of a broker's topics (topics.json).
 type TopicConfigSerializeWrapper struct {
 	DataVersion      DataVersion            `json:"dataVersion"`
-	TopicConfigTable map[string]TopicConfig `json:"topicConfigTable,nonnil"`
+	TopicConfigTable map[string]TopicConfig `json:"topicConfigTable" java:"nonnil"`
 }
 
 // TopicConfigAndMappingSerializeWrapper is the configurations of a broker's topics and of its static topics, of the codes 21.
 type TopicConfigAndMappingSerializeWrapper struct {
 	TopicConfigSerializeWrapper
 	MappingDataVersion         DataVersion                        `json:"mappingDataVersion"`
-	TopicQueueMappingDetailMap map[string]TopicQueueMappingDetail `json:"topicQueueMappingDetailMap,nonnil"`
-	TopicQueueMappingInfoMap   map[string]TopicQueueMappingInfo   `json:"topicQueueMappingInfoMap,nonnil"`
+	TopicQueueMappingDetailMap map[string]TopicQueueMappingDetail `json:"topicQueueMappingDetailMap" java:"nonnil"`
+	TopicQueueMappingInfoMap   map[string]TopicQueueMappingInfo   `json:"topicQueueMappingInfoMap" java:"nonnil"`
 }
 
 // TopicConfigAndQueueMapping is the configuration of a topic that may be static, of the codes 351.
@@ -40,7 +40,7 @@ type CreateTopicListRequestBody struct {
 // TopicQueueMappingInfo is the head of a static topic on one broker.
 type TopicQueueMappingInfo struct {
 	Bname       string          `json:"bname"`
-	CurrIDMap   map[int32]int32 `json:"currIdMap,nonnil"`
+	CurrIDMap   map[int32]int32 `json:"currIdMap" java:"nonnil"`
 	Dirty       bool            `json:"dirty"`
 	Epoch       int64           `json:"epoch"`
 	Scope       string          `json:"scope"` // default MixAll.METADATA_SCOPE_GLOBAL
@@ -51,7 +51,7 @@ type TopicQueueMappingInfo struct {
 // TopicQueueMappingDetail is the queues of a static topic on one broker, of the codes 513.
 type TopicQueueMappingDetail struct {
 	TopicQueueMappingInfo
-	HostedQueues map[int32][]LogicQueueMappingItem `json:"hostedQueues,nonnil"`
+	HostedQueues map[int32][]LogicQueueMappingItem `json:"hostedQueues" java:"nonnil"`
 }
 
 // LogicQueueMappingItem is one stretch of a logical queue.
@@ -68,7 +68,7 @@ type LogicQueueMappingItem struct {
 
 // TopicStatsTable is the offsets of a topic by queue, of the codes 202.
 type TopicStatsTable struct {
-	OffsetTable map[MessageQueue]TopicOffset `json:"offsetTable,nonnil"`
+	OffsetTable map[MessageQueue]TopicOffset `json:"offsetTable" java:"nonnil"`
 	TopicPutTps float64                      `json:"topicPutTps"`
 }
 
