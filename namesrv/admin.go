@@ -30,7 +30,9 @@ func (s *Server) putKV(_ *remoting.Request, q *header.PutKVConfigRequest) (*remo
 func (s *Server) getKV(_ *remoting.Request, q *header.GetKVConfigRequest) (*remoting.Answer, error) {
 	v, found := s.kv.Get(q.Namespace.V, q.Key.V)
 	if !found {
-		return nil, protocol.Errorf(protocol.QueryNotFound, "No config item, Namespace: %s Key: %s", text(q.Namespace), text(q.Key))
+		a := remoting.Refuse(protocol.QueryNotFound, "No config item, Namespace: "+text(q.Namespace)+" Key: "+text(q.Key))
+		a.Header = &header.GetKVConfigResponse{}
+		return a, nil
 	}
 	return &remoting.Answer{Header: &header.GetKVConfigResponse{Value: wire.Some(v)}}, nil
 }

@@ -56,7 +56,7 @@ func (s *Server) registerBroker(r *remoting.Request, q *header.RegisterBrokerReq
 		return nil, protocol.Errorf(protocol.SystemError, "required header field brokerId is missing")
 	}
 	if sum := q.BodyCRC32.Or(0); sum != 0 && sum != int32(crc32.ChecksumIEEE(r.Cmd.Body)&0x7FFFFFFF) {
-		return nil, protocol.Errorf(protocol.SystemError, "crc32 not match")
+		return notRegistered("crc32 not match")
 	}
 	reg := route.Registration{
 		Cluster: q.ClusterName.V, Addr: q.BrokerAddr.V, Name: q.BrokerName.V, ID: q.BrokerID.V,
@@ -68,7 +68,7 @@ func (s *Server) registerBroker(r *remoting.Request, q *header.RegisterBrokerReq
 	}
 	res, err := s.table.Register(reg)
 	if errors.Is(err, route.ErrSingleTopic) {
-		return nil, protocol.Errorf(protocol.SystemError, "register broker failed")
+		return notRegistered("register broker failed")
 	}
 	if err != nil {
 		return nil, err
@@ -79,6 +79,14 @@ func (s *Server) registerBroker(r *remoting.Request, q *header.RegisterBrokerReq
 			return nil, err
 		}
 	}
+	return a, nil
+}
+
+// notRegistered refuses a registration; the answer has the fields of its header
+// class, none of them set, as Java's.
+func notRegistered(remark string) (*remoting.Answer, error) {
+	a := remoting.Refuse(protocol.SystemError, remark)
+	a.Header = &header.RegisterBrokerResponse{}
 	return a, nil
 }
 
@@ -159,7 +167,7 @@ func (s *Server) brokerHeartbeat(_ *remoting.Request, q *header.BrokerHeartbeatR
 func (s *Server) brokerMemberGroup(_ *remoting.Request, q *header.GetBrokerMemberGroupRequest) (*remoting.Answer, error) {
 	a, err := ok(&body.GetBrokerMemberGroupResponseBody{BrokerMemberGroup: s.table.Members(q.ClusterName.V, q.BrokerName.V)})
 	if err == nil {
-		a.Remark, a.HasRemark = "not set response code", true
+		a.Remark, a.HasRemark = "not set any response code", true
 	}
 	return a, err
 }

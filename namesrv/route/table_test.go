@@ -1,0 +1,99 @@
+package route
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/merlinmq/merlin/protocol/body"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Readers never see a route in the middle of a registration: all brokers of a
+// topic have the permission of one registration each, and the data of the answer
+// stays as it is while registrations go on.
+func TestRoute_SnapshotsUnderRegistration(t *testing.T) {
+	table := New(Options{})
+	table.Start()
+	defer table.Shutdown()
+	register := func(version int64) {
+		w := &body.TopicConfigAndMappingSerializeWrapper{}
+		w.DataVersion.Counter = version
+		w.TopicConfigTable = map[string]body.TopicConfig{}
+		for i := range 50 {
+			c := body.NewTopicConfig(fmt.Sprint("T", i))
+			c.ReadQueueNums, c.WriteQueueNums = int32(version), int32(version)
+			w.TopicConfigTable[c.TopicName] = c
+		}
+		_, err := table.Register(Registration{Cluster: "C", Addr: fmt.Sprint("a", version%3), Name: fmt.Sprint("b", version%3), Topics: w})
+		require.NoError(t, err)
+	}
+	register(3)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				d := table.Route("T7")
+				if d == nil || len(d.QueueDatas) != len(d.BrokerDatas) {
+					t.Error("a route without its brokers")
+					return
+				}
+				for _, q := range d.QueueDatas {
+					if q.ReadQueueNums != q.WriteQueueNums {
+						t.Error("half of a registration")
+						return
+					}
+				}
+				d.BrokerDatas[0].BrokerAddrs[9] = "the reader's own"
+				d.QueueDatas[0].Perm = 0
+				table.Cluster()
+				table.Topics(nil)
+			}
+		}()
+	}
+	for v := int64(4); v < 300; v++ {
+		register(v)
+		if v%10 == 0 {
+			table.WipeWritePerm("b1")
+			table.Unregister(Removal{Cluster: "C", Addr: "a2", Name: "b2"})
+		}
+	}
+	close(stop)
+	wg.Wait()
+	for _, b := range table.Route("T7").BrokerDatas {
+		require.NotContains(t, b.BrokerAddrs, int64(9))
+	}
+}
+
+func BenchmarkRoute(b *testing.B) {
+	table := New(Options{})
+	w := &body.TopicConfigAndMappingSerializeWrapper{}
+	w.TopicConfigTable = map[string]body.TopicConfig{}
+	for i := range 1000 {
+		c := body.NewTopicConfig(fmt.Sprint("T", i))
+		w.TopicConfigTable[c.TopicName] = c
+	}
+	for i := range 8 {
+		_, err := table.Register(Registration{Cluster: "C", Addr: fmt.Sprint("a", i), Name: fmt.Sprint("b", i), Topics: w})
+		require.NoError(b, err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		data, err := body.MarshalStandard(table.Route("T500"))
+		if err != nil || len(data) == 0 {
+			b.Fatal(err)
+		}
+	}
+}
