@@ -27,6 +27,7 @@ const All = "*"
 var ErrSplit = errors.New("subString split error")
 
 // ErrEmpty is the refusal of an empty expression of a type other than TAG.
+//
 //lint:ignore ST1005 Java's words, which reach the client
 var ErrEmpty = errors.New("Expression can't be null!")
 

@@ -45,7 +45,7 @@ type doc struct {
 	ByID   map[int64]string `json:"byId"`
 	Points map[point]int64  `json:"points"`
 	Tree   map[string]int32 `json:"tree" java:"sorted"`
-	_ int
+	_      int
 	Other  int `json:"-"`
 }
 
