@@ -33,7 +33,7 @@ type Config struct {
 
 	// Topics and groups.
 	BrokerPermission                   int32  `conf:"brokerPermission,hot" min:"0" max:"7"`
-	DefaultTopicQueueNums              int32  `conf:"defaultTopicQueueNums,hot" min:"1"`
+	DefaultTopicQueueNums              int32  `conf:"defaultTopicQueueNums" min:"1"`
 	AutoCreateTopicEnable              bool   `conf:"autoCreateTopicEnable,hot"`
 	ClusterTopicEnable                 bool   `conf:"clusterTopicEnable"`
 	BrokerTopicEnable                  bool   `conf:"brokerTopicEnable"`
@@ -57,18 +57,14 @@ type Config struct {
 
 	// Sending.
 	StartAcceptSendRequestTimeStamp int64  `conf:"startAcceptSendRequestTimeStamp,hot"` // ms since 1970
-	RejectTransactionMessage        bool   `conf:"rejectTransactionMessage,hot"`
 	RegionID                        string `conf:"regionId,hot"`
 	TraceOn                         bool   `conf:"traceOn,hot"`
-	StoreReplyMessageEnable         bool   `conf:"storeReplyMessageEnable,hot"`
 
 	// Reading and consumer groups.
 	LongPollingEnable               bool   `conf:"longPollingEnable,hot"`
 	ShortPollingTimeMills           Millis `conf:"shortPollingTimeMills,hot" min:"0"`
 	NotifyConsumerIDsChangedEnable  bool   `conf:"notifyConsumerIdsChangedEnable,hot"`
-	RealTimeNotifyConsumerChange    bool   `conf:"realTimeNotifyConsumerChange,hot"`
 	SlaveReadEnable                 bool   `conf:"slaveReadEnable,hot"`
-	EnablePropertyFilter            bool   `conf:"enablePropertyFilter,hot"`
 	LitePullMessageEnable           bool   `conf:"litePullMessageEnable,hot"`
 	RejectPullConsumerEnable        bool   `conf:"rejectPullConsumerEnable,hot"`
 	UseServerSideResetOffset        bool   `conf:"useServerSideResetOffset,hot"`
@@ -76,39 +72,29 @@ type Config struct {
 	SubscriptionExpiredTimeout      Millis `conf:"subscriptionExpiredTimeout" min:"1"`
 	FlushConsumerOffsetInterval     Millis `conf:"flushConsumerOffsetInterval" min:"1"`
 	ConsumerOffsetUpdateVersionStep int64  `conf:"consumerOffsetUpdateVersionStep" min:"1"`
-	DelayOffsetUpdateVersionStep    int64  `conf:"delayOffsetUpdateVersionStep" min:"1"`
 
 	// Workers and bounded queues, one pair a class of request.
 	SendMessageThreadPoolNums              int `conf:"sendMessageThreadPoolNums" min:"1" max:"4096"`
 	SendThreadPoolQueueCapacity            int `conf:"sendThreadPoolQueueCapacity" min:"1"`
-	PullMessageThreadPoolNums              int `conf:"pullMessageThreadPoolNums" min:"1" max:"4096"`
 	PullThreadPoolQueueCapacity            int `conf:"pullThreadPoolQueueCapacity" min:"1"`
-	LitePullMessageThreadPoolNums          int `conf:"litePullMessageThreadPoolNums" min:"1" max:"4096"`
 	LitePullThreadPoolQueueCapacity        int `conf:"litePullThreadPoolQueueCapacity" min:"1"`
 	AckThreadPoolQueueCapacity             int `conf:"ackThreadPoolQueueCapacity" min:"1"`
-	ProcessReplyMessageThreadPoolNums      int `conf:"processReplyMessageThreadPoolNums" min:"1" max:"4096"`
-	ReplyThreadPoolQueueCapacity           int `conf:"replyThreadPoolQueueCapacity" min:"1"`
 	QueryMessageThreadPoolNums             int `conf:"queryMessageThreadPoolNums" min:"1" max:"4096"`
 	QueryThreadPoolQueueCapacity           int `conf:"queryThreadPoolQueueCapacity" min:"1"`
 	AdminBrokerThreadPoolNums              int `conf:"adminBrokerThreadPoolNums" min:"1" max:"4096"`
 	AdminBrokerThreadPoolQueueCapacity     int `conf:"adminBrokerThreadPoolQueueCapacity" min:"1"`
 	ClientManageThreadPoolNums             int `conf:"clientManageThreadPoolNums" min:"1" max:"4096"`
 	ClientManagerThreadPoolQueueCapacity   int `conf:"clientManagerThreadPoolQueueCapacity" min:"1"`
-	ConsumerManageThreadPoolNums           int `conf:"consumerManageThreadPoolNums" min:"1" max:"4096"`
 	ConsumerManagerThreadPoolQueueCapacity int `conf:"consumerManagerThreadPoolQueueCapacity" min:"1"`
 	HeartbeatThreadPoolNums                int `conf:"heartbeatThreadPoolNums" min:"1" max:"4096"`
 	HeartbeatThreadPoolQueueCapacity       int `conf:"heartbeatThreadPoolQueueCapacity" min:"1"`
-	EndTransactionThreadPoolNums           int `conf:"endTransactionThreadPoolNums" min:"1" max:"4096"`
 	EndTransactionPoolQueueCapacity        int `conf:"endTransactionPoolQueueCapacity" min:"1"`
 
 	// How long a request may wait in the queue of its class before it is answered
 	// with SYSTEM_BUSY.
 	BrokerFastFailureEnable         bool   `conf:"brokerFastFailureEnable,hot"`
 	WaitTimeMillsInSendQueue        Millis `conf:"waitTimeMillsInSendQueue,hot" min:"1"`
-	WaitTimeMillsInPullQueue        Millis `conf:"waitTimeMillsInPullQueue,hot" min:"1"`
-	WaitTimeMillsInLitePullQueue    Millis `conf:"waitTimeMillsInLitePullQueue,hot" min:"1"`
 	WaitTimeMillsInHeartbeatQueue   Millis `conf:"waitTimeMillsInHeartbeatQueue,hot" min:"1"`
-	WaitTimeMillsInTransactionQueue Millis `conf:"waitTimeMillsInTransactionQueue,hot" min:"1"`
 	WaitTimeMillsInAdminBrokerQueue Millis `conf:"waitTimeMillsInAdminBrokerQueue,hot" min:"1"`
 
 	// The network server.
@@ -132,10 +118,8 @@ type Config struct {
 	FlushCommitLogLeastPages          int    `conf:"flushCommitLogLeastPages" min:"0"`
 	FlushCommitLogThoroughInterval    Millis `conf:"flushCommitLogThoroughInterval" min:"1"`
 	FlushIntervalConsumeQueue         Millis `conf:"flushIntervalConsumeQueue" min:"1"`
-	FlushConsumeQueueLeastPages       int    `conf:"flushConsumeQueueLeastPages" min:"0"`
 	FlushConsumeQueueThoroughInterval Millis `conf:"flushConsumeQueueThoroughInterval" min:"1"`
 	SyncFlushTimeout                  Millis `conf:"syncFlushTimeout" min:"1"`
-	PutMessageTimeout                 Millis `conf:"putMessageTimeout" min:"1"`
 	OSPageCacheBusyTimeOutMills       Millis `conf:"osPageCacheBusyTimeOutMills" min:"1"`
 	CheckCRCOnRecover                 bool   `conf:"checkCRCOnRecover"`
 	EnabledAppendPropCRC              bool   `conf:"enabledAppendPropCRC"` // __CRC32# on stored properties

@@ -1,7 +1,12 @@
 package config
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,10 +33,14 @@ func TestText_IsWhatJavaAnswers(t *testing.T) {
 
 // Pins the formulas of BrokerConfig's and NettyClientConfig's initialisers.
 func TestDefault_FollowsTheNumberOfProcessors(t *testing.T) {
-	for cpus, want := range map[int][5]int{1: {1, 18, 9, 1, 10}, 2: {2, 20, 10, 2, 12}, 7: {4, 30, 15, 7, 22}, 64: {4, 144, 72, 32, 136}} {
-		c := Host{CPUs: cpus}.Default()
-		require.Equal(t, want, [5]int{c.SendMessageThreadPoolNums, c.PullMessageThreadPoolNums,
-			c.QueryMessageThreadPoolNums, c.HeartbeatThreadPoolNums, c.EndTransactionThreadPoolNums})
+	for cpus, want := range map[int]string{1: "1 18 9 1 10 1", 2: "2 20 10 2 12 2", 7: "4 30 15 7 22 7", 64: "4 144 72 32 136 64"} {
+		var got []string
+		for _, key := range []string{"sendMessageThreadPoolNums", "pullMessageThreadPoolNums", "queryMessageThreadPoolNums",
+			"heartbeatThreadPoolNums", "endTransactionThreadPoolNums", "clientCallbackExecutorThreads"} {
+			v, _ := Host{CPUs: cpus}.Default().Value(key)
+			got = append(got, v)
+		}
+		require.Equal(t, want, strings.Join(got, " "))
 	}
 }
 
@@ -193,6 +202,29 @@ func TestKeys_TableIsSane(t *testing.T) {
 	}
 }
 
+// A setting that nothing reads would be accepted and forgotten. Those read only
+// here are listed.
+func TestEverySettingIsRead(t *testing.T) {
+	here := map[string]bool{"BrokerRole": true, "ConfigBlackList": true}
+	var source strings.Builder
+	for _, root := range []string{"..", "../../cmd"} {
+		require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.Contains(path, "config/") {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			source.Write(data)
+			return err
+		}))
+	}
+	c := reflect.TypeFor[Config]()
+	for i := range c.NumField() {
+		if name := c.Field(i).Name; c.Field(i).IsExported() && !here[name] {
+			require.True(t, regexp.MustCompile(`\.`+name+`\b`).MatchString(source.String()), "no code reads Config.%s: remove the field", name)
+		}
+	}
+}
+
 // FuzzParse: foreign text never panics, an accepted file parses again after an
 // edit, and the edit changes nothing but its key.
 func FuzzParse(f *testing.F) {
@@ -215,4 +247,23 @@ func FuzzParse(f *testing.F) {
 		delete(want, "") // of a backslash at the very end
 		require.Equal(t, want, got)
 	})
+}
+
+// The table of docs/CONFIG.md names every setting with its default and says
+// whether it changes while the broker runs.
+func TestDocumentedSettings(t *testing.T) {
+	data, err := os.ReadFile("../../docs/CONFIG.md")
+	require.NoError(t, err)
+	doc := string(data)
+	for name, f := range fields() {
+		def, when := Lookup(name).Default, "start"
+		if def == "" {
+			def = "(unset)"
+		}
+		if f.hot {
+			when = "at once"
+		}
+		require.Contains(t, doc, "\n| "+name+" | "+def+" | "+when+" | ")
+	}
+	require.Equal(t, len(fields())+2, strings.Count(doc, "\n| "), "a row of a key that is no setting")
 }
