@@ -79,6 +79,8 @@ type Deps struct {
 type Handler struct {
 	Deps
 
+	started int64 // ms
+
 	// changing lets one change of topics or groups at a time through. It is held
 	// while their file is written; no other lock is taken before it.
 	changing sync.Mutex
@@ -93,7 +95,7 @@ func New(d Deps) *Handler {
 		d.Register = func() {}
 	}
 	d.Clock = clock.Or(d.Clock)
-	return &Handler{Deps: d}
+	return &Handler{Deps: d, started: d.Clock.NowMillis()}
 }
 
 // done is the answer of a request that has nothing to tell.

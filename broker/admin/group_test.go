@@ -2,6 +2,7 @@ package admin
 
 import (
 	"testing"
+	"time"
 
 	"github.com/merlinmq/merlin/broker/client"
 	"github.com/merlinmq/merlin/broker/offset"
@@ -64,6 +65,12 @@ func TestGroups_ArePutReadAndDeleted(t *testing.T) {
 	require.Equal(t, offset.None, w.Offsets.Query("t", "g0", 0))
 	_, err = w.DeleteSubscriptionGroup(bare(""), &header.DeleteSubscriptionGroupRequest{})
 	require.Error(t, err)
+}
+
+// offsetOfZone is the difference of local time at the epoch, in ms.
+func offsetOfZone() int64 {
+	_, sec := time.UnixMilli(0).Zone()
+	return int64(sec) * 1000
 }
 
 func TestUpdateAndGetGroupForbidden(t *testing.T) {
@@ -166,5 +173,7 @@ func TestQueryConsumeTimeSpan(t *testing.T) {
 	require.NoError(t, body.Unmarshal([]byte(ok(t, a, err)), &b))
 	require.Len(t, b.ConsumeTimeSpanSet, 2)
 	s := b.ConsumeTimeSpanSet[1]
+	require.Equal(t, "1970-01-01#00:00:01:002", human(s.MinTimeStamp-offsetOfZone()))
+	require.Equal(t, human(1004), s.ConsumeTimeStampStr)
 	require.Equal(t, [4]int64{1002, 1008, 1004, 100_000 - 1005}, [4]int64{s.MinTimeStamp, s.MaxTimeStamp, s.ConsumeTimeStamp, s.DelayTime})
 }

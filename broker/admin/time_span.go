@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"time"
+
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
@@ -38,7 +40,16 @@ func (h *Handler) QueryConsumeTimeSpan(_ *remoting.Request, q *header.QueryConsu
 		if at < maxOffset {
 			s.DelayTime = now - h.Store.StoreTimeAt(name, id, at)
 		}
+		s.MinTimeStampStr, s.MaxTimeStampStr = human(s.MinTimeStamp), human(s.MaxTimeStamp)
+		s.ConsumeTimeStampStr = human(s.ConsumeTimeStamp)
 		b.ConsumeTimeSpanSet = append(b.ConsumeTimeSpanSet, s)
 	}
 	return reply(&b)
+}
+
+// human is a time in ms as Java prints it for people, in local time
+// (UtilAll.formatDate with YYYY_MM_DD_HH_MM_SS_SSS).
+func human(ms int64) string {
+	t := time.UnixMilli(ms).Format("2006-01-02#15:04:05.000")
+	return t[:19] + ":" + t[20:]
 }

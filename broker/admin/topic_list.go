@@ -9,11 +9,13 @@ import (
 
 // GetAllTopicConfig is GET_ALL_TOPIC_CONFIG (21): all topics with their data
 // version. The paging fields of 5.4 tools are ignored, as a 5.3.3 broker does:
-// the answer is the whole table. There are no static topics.
+// the answer is the whole table. There are no static topics, so their version is
+// that of the start.
 func (h *Handler) GetAllTopicConfig(*remoting.Request, *header.GetAllTopicConfigRequest) (*remoting.Answer, error) {
 	all, version := h.Topics.All()
 	var w body.TopicConfigAndMappingSerializeWrapper
 	w.DataVersion = version
+	w.MappingDataVersion.Timestamp = h.started
 	w.TopicConfigTable = make(map[string]body.TopicConfig, len(all))
 	for _, c := range all {
 		w.TopicConfigTable[c.TopicName] = *c
