@@ -2,6 +2,7 @@ package remoting
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -144,4 +145,44 @@ func BenchmarkServer(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkClient makes pipelined calls through Client.Go: 8 clients, 32 calls
+// in flight each.
+func BenchmarkClient(b *testing.B) {
+	a := &Answer{Header: sendAnswer{}}
+	rs := NewRoutes()
+	rs.Handle(310, nil, func(r *Request) (*Answer, error) { return a, nil })
+	_, addr := serve(b, ServerOptions{Routes: rs})
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	body := bytes.Repeat([]byte("x"), 1024)
+	b.ReportAllocs()
+	for range 8 {
+		c := client(b, ClientOptions{})
+		conn, err := c.Conn(context.Background(), addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range 32 {
+			wg.Add(1)
+			var next func(*wire.Command, error)
+			next = func(_ *wire.Command, err error) {
+				if err == nil && left.Add(-1) >= 0 {
+					err = conn.Go(context.Background(), &wire.Outgoing{Code: 310}, body, next)
+					if err == nil {
+						return
+					}
+				}
+				if err != nil {
+					b.Error(err)
+				}
+				wg.Done()
+			}
+			next(nil, nil)
+		}
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
 }

@@ -69,6 +69,24 @@ func TestLane_FullIsAnAnswer(t *testing.T) {
 	}
 }
 
+func TestLane_BytesAreBounded(t *testing.T) {
+	hold := make(chan struct{})
+	lane := &Lane{Workers: 1, MaxBytes: 1000}
+	rs := NewRoutes()
+	rs.Handle(10, lane, func(r *Request) (*Answer, error) { <-hold; return &Answer{}, nil })
+	s, addr := serve(t, ServerOptions{Routes: rs})
+	p := dialRaw(t, addr)
+	p.send(frameOf(10, 1, 0, strings.Repeat("x", 600)))
+	p.send(frameOf(10, 2, 0, strings.Repeat("x", 600)))
+	a := p.recv()
+	require.Equal(t, []any{int32(2), int32(2), overload}, []any{a.Opaque, a.Code, a.Remark})
+	p.send(frameOf(10, 3, wire.FlagOneway, strings.Repeat("x", 400)))
+	eventually(t, "it waits", func() bool { return lane.Queued() == 1 })
+	close(hold)
+	require.Equal(t, int32(1), p.recv().Opaque)
+	eventually(t, "all is given back", func() bool { return lane.bytes.Load() == 0 && s.InFlight() == 0 })
+}
+
 // BrokerFastFailure.cleanExpiredRequestInQueue.
 func TestLane_OldRequestsLeaveTheQueue(t *testing.T) {
 	ck := clock.NewManual(time.UnixMilli(1_000_000))

@@ -176,9 +176,8 @@ func (w *wakeup) runOne(r *Request) {
 	c.ep.drain.add(1)
 	r.to = newReplyTo(c, lane, r.Cmd)
 	if !lane.Inline {
-		own := &Request{Conn: c, Cmd: r.Cmd.Clone(), Arrived: r.Arrived, to: r.to, route: r.route}
-		if !lane.push(own) {
-			own.finish(Refuse(protocol.SystemBusy, remarkOverload))
+		if !lane.push(c, r) {
+			r.finish(Refuse(protocol.SystemBusy, remarkOverload))
 		}
 		return
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/merlinmq/merlin/protocol"
 )
 
+// DefaultLaneBytes is the MaxBytes of a lane that sets none.
+const DefaultLaneBytes = 256 << 20
+
 // DefaultLaneCapacity is the Capacity of a lane that sets none
 // (sendThreadPoolQueueCapacity).
 const DefaultLaneCapacity = 10000
@@ -29,12 +32,17 @@ type Lane struct {
 	// those in the queue count too. More are answered SYSTEM_BUSY.
 	// 0 = DefaultLaneCapacity.
 	Capacity int
+	// MaxBytes is how many bytes of bodies the queue of a pooled lane may hold,
+	// those in the hands of workers included. More are answered SYSTEM_BUSY.
+	// 0 = DefaultLaneBytes.
+	MaxBytes int64
 	// MaxWait gives the longest time that a request may wait in the queue of a
 	// pooled lane (waitTimeMillsIn…Queue); older ones are answered SYSTEM_BUSY.
 	// It is asked often and may change its mind. nil or 0 = no limit.
 	MaxWait func() time.Duration
 
-	busy atomic.Int64 // requests in work
+	busy  atomic.Int64 // requests in work
+	bytes atomic.Int64 // of the bodies in the queue and with workers
 
 	mu      sync.Mutex // guards what follows; a leaf
 	ready   sync.Cond  // a task or the end; its L is mu
@@ -120,6 +128,7 @@ func (l *Lane) release() {
 	}
 	l.mu.Unlock()
 	for _, r := range left {
+		l.bytes.Add(-int64(len(r.Cmd.Body)))
 		r.finish(Refuse(protocol.SystemBusy, remarkOverload))
 	}
 	if last {
@@ -127,12 +136,23 @@ func (l *Lane) release() {
 	}
 }
 
-// push queues a detached request whose room is reserved. It reports false when
-// the lane is not running.
-func (l *Lane) push(r *Request) bool {
+// push queues a copy of a request whose room is reserved. It reports false when
+// the bodies in the lane are too large together, or the lane is not running.
+func (l *Lane) push(c *Conn, in *Request) bool {
+	limit := l.MaxBytes
+	if limit == 0 {
+		limit = DefaultLaneBytes
+	}
+	size := int64(len(in.Cmd.Body))
+	if l.bytes.Add(size) > limit {
+		l.bytes.Add(-size)
+		return false
+	}
+	r := &Request{Conn: c, Cmd: in.Cmd.Clone(), Arrived: in.Arrived, to: in.to, route: in.route}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.users == 0 || l.stop {
+		l.bytes.Add(-size)
 		return false
 	}
 	if l.n == len(l.queue) {
@@ -178,12 +198,13 @@ func (l *Lane) work() {
 // runPooled handles a request in a worker, also when its connection is gone by
 // now, as Java does: a one-way commit still counts.
 func (r *Request) runPooled() {
-	oneway := r.Cmd.IsOneway()
+	oneway, size := r.Cmd.IsOneway(), int64(len(r.Cmd.Body))
 	if r.route.batch != nil {
 		r.runBatch([]*Request{r})
 	} else {
 		r.call(r.route.handler)
 	}
+	r.route.lane.bytes.Add(-size)
 	if oneway {
 		r.finish(nil)
 	}
@@ -235,6 +256,7 @@ func (l *Lane) expire(now int64) {
 		r := l.popLocked()
 		left := l.n
 		l.mu.Unlock()
+		l.bytes.Add(-int64(len(r.Cmd.Body)))
 		r.finish(Refuse(protocol.SystemBusy, fmt.Sprintf(
 			"[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: %dms, size of queue: %d",
 			now-r.Arrived, left)))

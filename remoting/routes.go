@@ -142,7 +142,10 @@ func notSupported(r *Request) (*Answer, error) {
 }
 
 // On routes a call to a handler that gets the request header decoded. The header
-// is reused for other requests when h has returned; h copies what it keeps.
+// is reused for other requests when h has returned: h copies what it keeps, and
+// its answer must not point to the header. What the header's strings point to
+// lives as long as the request (see Request), so an answer that h returns may use
+// them.
 func On[Q, R any](rs *Routes, call protocol.Call[Q, R], lane *Lane, h func(r *Request, q *Q) (*Answer, error)) {
 	rs.Handle(call.Code, lane, Typed(h))
 }
