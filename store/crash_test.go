@@ -64,7 +64,8 @@ func (h *history) write(s *Store, seed int64, rounds int) error {
 			for j := range 1 + r.Intn(2)*r.Intn(3) {
 				body := fmt.Sprintf("%d.%d.%d.%d.%s", seed, n, k, j, strings.Repeat("x", r.Intn(900)))
 				bs = append(bs, body)
-				e := message.BatchEntry{Body: []byte(body), Properties: message.AppendProperty(nil, "UNIQ_KEY", body)}
+				e := message.BatchEntry{Body: []byte(body),
+					Properties: message.AppendProperty(message.AppendProperty(nil, "UNIQ_KEY", body), "TAGS", body[:3])}
 				p.Batch = append(p.Batch, e)
 			}
 			if len(bs) == 1 {
@@ -109,6 +110,8 @@ func (h *history) compare(t *testing.T, s *Store, what string) {
 			require.False(t, seen[b], "%s: twice %.20s", what, b)
 			seen[b] = true
 			total++
+			e := s.Entries("T", q, int64(i), 1)
+			require.Equal(t, message.TagsHash(b[:3]), e[0].TagsCode, what)
 			if off, ok := h.acked[b]; ok {
 				require.Equal(t, off, int64(i), what)
 				require.Equal(t, h.queue[b], q, what)

@@ -142,6 +142,20 @@ type replay struct {
 	// broken are the queues that lack entries before the place where the replay
 	// began, or in between.
 	broken map[*consumequeue.Queue]bool
+	// near keeps the next entries of each queue, so that its file is not opened
+	// for every record.
+	near map[*consumequeue.Queue]*nearEntries
+}
+
+const (
+	nearCount  = 64
+	nearQueues = 16384
+)
+
+// nearEntries are entries of one queue from an offset on.
+type nearEntries struct {
+	from int64
+	raw  []byte
 }
 
 func (r *replay) run(from int64) (int64, string, error) {
@@ -183,16 +197,66 @@ func (r *replay) compare(m *message.Message) error {
 	if r.clean {
 		return nil
 	}
-	e, ok, err := q.Get(m.QueueOffset)
+	if m.QueueOffset < 0 || m.QueueOffset >= q.Max() {
+		return nil
+	}
+	e, ok, err := r.entry(q, m.QueueOffset)
 	if err != nil {
 		return err
 	}
+	if ok && e.PhyOffset == m.PhyOffset {
+		return r.repair(q, e, m)
+	}
 	// A younger entry belongs to the next life of a deleted topic, and so does a
 	// queue that has not come so far.
-	if m.QueueOffset < q.Max() && (!ok || e.PhyOffset < m.PhyOffset || e.Filler()) {
+	if !ok || e.PhyOffset < m.PhyOffset || e.Filler() {
 		r.mark(q)
 	}
 	return nil
+}
+
+// entry reads one entry and keeps those behind it.
+func (r *replay) entry(q *consumequeue.Queue, offset int64) (consumequeue.Entry, bool, error) {
+	n := r.near[q]
+	if n == nil {
+		if len(r.near) >= nearQueues || r.near == nil {
+			r.near = map[*consumequeue.Queue]*nearEntries{}
+		}
+		n = &nearEntries{}
+		r.near[q] = n
+	}
+	in := (offset - n.from) * consumequeue.EntrySize
+	if in < 0 || in >= int64(len(n.raw)) {
+		n.from, in = offset, 0
+		n.raw = slices.Grow(n.raw[:0], nearCount*consumequeue.EntrySize)[:nearCount*consumequeue.EntrySize]
+		k, err := q.Read(n.raw, offset)
+		n.raw = n.raw[:k*consumequeue.EntrySize]
+		if err != nil || k == 0 {
+			return consumequeue.Entry{}, false, err
+		}
+	}
+	e := consumequeue.Parse(n.raw[in:])
+	e.QueueOffset = offset
+	return e, true, nil
+}
+
+// repair writes an entry again whose tags code was torn off.
+func (r *replay) repair(q *consumequeue.Queue, e consumequeue.Entry, m *message.Message) error {
+	var tags, delay []byte
+	eachProperty(m.Properties, func(name, value []byte) {
+		switch string(name) {
+		case message.PropertyTags:
+			tags = value
+		case message.PropertyDelayLevel:
+			delay = value
+		}
+	})
+	want := r.s.tagsCode(m, tags, delay)
+	if e.TagsCode == want || e.TagsCode != 0 && e.TagsCode != want>>32<<32 {
+		return nil // what another configuration made of it stays
+	}
+	e.TagsCode = want
+	return q.Repair(e)
 }
 
 func (r *replay) mark(q *consumequeue.Queue) {

@@ -66,6 +66,7 @@ type Queue struct {
 	gone    atomic.Bool  // the topic was deleted
 	maxPhy  int64        // end in the log of the last entry's record; dispatcher
 	isDirty bool         // on the set's list of tails to write; dispatcher
+	head    Entry        // of the first file, as recovery saw it; dispatcher
 
 	mu sync.Mutex
 	// tail holds the entries from tailAt on, which are not in the file yet. They
@@ -232,6 +233,14 @@ func (q *Queue) Put(e Entry) (bool, error) {
 	return true, nil
 }
 
+// Repair overwrites an entry that is in the queue. REQUIRES: the dispatcher.
+func (q *Queue) Repair(e Entry) error {
+	if err := q.WriteTail(); err != nil {
+		return err
+	}
+	return q.write(e.Append(nil), e.QueueOffset)
+}
+
 // TailFull says that it is time for WriteTail. REQUIRES: the dispatcher.
 func (q *Queue) TailFull() bool { return len(q.tail) >= tailEntries*EntrySize }
 
@@ -360,7 +369,7 @@ func (q *Queue) removeFiles() error {
 	q.mu.Unlock()
 	q.min.Store(0)
 	q.max.Store(0)
-	q.maxPhy = 0
+	q.maxPhy, q.head = 0, Entry{}
 	for base := first; base < end; base += q.set.o.FileSize {
 		if err := q.removeFile(base); err != nil {
 			return err

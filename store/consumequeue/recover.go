@@ -9,7 +9,11 @@ import (
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
-const scanBlock = 64 << 10 / EntrySize * EntrySize
+const (
+	scanBlock = 64 << 10 / EntrySize * EntrySize
+	// firstBlock is read first: most queues of a large number are short.
+	firstBlock = 4 << 10 / EntrySize * EntrySize
+)
 
 // list finds the files of the queue: the last unbroken run of them.
 func (q *Queue) list(es []vfs.Entry) {
@@ -37,16 +41,16 @@ func (q *Queue) list(es []vfs.Entry) {
 // recover finds the end of the queue. After a clean stop the last file is looked
 // at, otherwise the last three, entries must point ever further into the log,
 // and what stands behind the end is wiped.
-func (q *Queue) recover(clean bool) error {
+func (q *Queue) recover(clean bool, s *tailScan) error {
 	size := q.set.o.FileSize
 	if q.firstFile == q.endFile {
 		return nil
 	}
+	s.q, s.strict, s.maxPhy = q, !clean, 0
 	base := q.endFile - size
 	if !clean {
 		base = max(q.firstFile, q.endFile-3*size)
 	}
-	s := tailScan{q: q, strict: !clean}
 	end := base / EntrySize
 	for ; base < q.endFile; base += size {
 		n, err := s.file(base)
@@ -92,10 +96,14 @@ func (s *tailScan) file(base int64) (int64, error) {
 		return 0, fmt.Errorf("consumequeue: %w", err)
 	}
 	defer s.q.set.files.put(h)
-	for at := int64(0); at < s.q.set.o.FileSize; {
-		n, err := h.file.ReadAt(s.buf[:min(scanBlock, s.q.set.o.FileSize-at)], at)
+	block := int64(firstBlock)
+	for at := int64(0); at < s.q.set.o.FileSize; block = scanBlock {
+		n, err := h.file.ReadAt(s.buf[:min(block, s.q.set.o.FileSize-at)], at)
 		if err != nil && err != io.EOF {
 			return 0, fmt.Errorf("consumequeue: read %s: %w", s.q.path(base), err)
+		}
+		if at == 0 && base == s.q.firstFile && n >= EntrySize {
+			s.q.head = Parse(s.buf[:])
 		}
 		for i := 0; i+EntrySize <= n; i += EntrySize {
 			if !s.take(Parse(s.buf[i:])) {
@@ -194,6 +202,11 @@ func (q *Queue) correctMin(minPhy int64) error {
 	first := q.firstFile / EntrySize
 	q.mu.Unlock()
 	from, to := max(q.Min(), first), q.Max()
+	if from == first && from < to && q.head.Size > 0 && !q.head.Filler() && q.head.PhyOffset >= minPhy {
+		q.min.Store(from)
+		return nil // known since recovery
+	}
+	q.head = Entry{}
 	if e, ok, err := q.Get(from); err != nil || ok && !e.Filler() && e.PhyOffset >= minPhy {
 		q.min.Store(from)
 		return err

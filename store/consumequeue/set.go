@@ -77,8 +77,9 @@ func Open(o Options) (*Set, error) {
 // that they know.
 func (s *Set) Recover(clean bool) (int64, error) {
 	maxPhy := int64(0)
+	scan := new(tailScan)
 	err := s.Each(func(q *Queue) error {
-		err := q.recover(clean)
+		err := q.recover(clean, scan)
 		maxPhy = max(maxPhy, q.maxPhy)
 		return err
 	})
