@@ -1,0 +1,166 @@
+package commitlog
+
+import (
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/vfs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const segSize = 4096
+
+func openLog(t testing.TB, fs vfs.FS) *Log {
+	t.Helper()
+	l, err := Open(Options{FS: fs, Dir: "/log", SegmentSize: segSize, TailBytes: 1, MaxRecord: 1 << 20,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	require.NoError(t, err)
+	t.Cleanup(l.Close)
+	return l
+}
+
+func appendOne(t testing.TB, l *Log, body string) int64 {
+	t.Helper()
+	rec, err := message.Append(nil, &message.Message{Topic: "T", Body: []byte(body)})
+	require.NoError(t, err)
+	if !l.Fits(len(rec)) {
+		require.NoError(t, l.Roll())
+	}
+	at := l.End()
+	message.PatchOffsets(rec, 0, at, 1234)
+	require.NoError(t, l.Append(rec))
+	return at
+}
+
+func scanBodies(t testing.TB, l *Log, from int64) ([]string, int64, string) {
+	t.Helper()
+	var out []string
+	end, why, err := l.Scan(from, true, true, func(_ []byte, m *message.Message) error {
+		out = append(out, string(m.Body))
+		return nil
+	})
+	require.NoError(t, err)
+	return out, end, why
+}
+
+func TestLog_RollsWithABlankRecord(t *testing.T) {
+	fs := vfs.NewMem()
+	l := openLog(t, fs)
+	var want []string
+	for range 20 {
+		appendOne(t, l, string(make([]byte, 1000)))
+		want = append(want, string(make([]byte, 1000)))
+	}
+	got, end, why := scanBodies(t, l, 0)
+	require.Equal(t, want, got)
+	require.Equal(t, l.Max(), end)
+	require.Empty(t, why)
+	b, err := vfs.ReadFile(fs, "/log/00000000000000000000")
+	require.NoError(t, err)
+	require.Len(t, b, segSize)
+	size := 1000 + 1 + MinRecord
+	rest := segSize - 3*size
+	require.Equal(t, []byte{0, 0, byte(rest >> 8), byte(rest), 0xCB, 0xD4, 0x31, 0x94}, b[3*size:3*size+8])
+	require.Equal(t, int64(1234), l.StoreTime(0))
+	require.Equal(t, int64(-1), l.StoreTime(5))
+}
+
+func TestLog_ExactlyFullSegment(t *testing.T) {
+	l := openLog(t, vfs.NewMem())
+	appendOne(t, l, string(make([]byte, segSize-BlankSize-MinRecord-1)))
+	require.EqualValues(t, segSize-BlankSize, l.End())
+	require.EqualValues(t, segSize, appendOne(t, l, "next"))
+	got, _, _ := scanBodies(t, l, 0)
+	require.Len(t, got, 2)
+}
+
+func TestLog_CutWipesWhatFollows(t *testing.T) {
+	fs := vfs.NewMem()
+	l := openLog(t, fs)
+	at := make([]int64, 12)
+	for i := range at {
+		at[i] = appendOne(t, l, string(make([]byte, 1000)))
+	}
+	require.NoError(t, l.Cut(at[4]))
+	_, end, why := scanBodies(t, l, 0)
+	require.Equal(t, at[4], end)
+	require.Empty(t, why)
+	require.Len(t, l.Segments(), 2)
+	require.Equal(t, at[4], appendOne(t, l, "again"))
+	got, _, _ := scanBodies(t, l, segSize)
+	require.Equal(t, []string{string(make([]byte, 1000)), "again"}, got)
+}
+
+func TestLog_RefusesDirectoriesThatDoNotFit(t *testing.T) {
+	for name, sizes := range map[string]map[string]int64{
+		"gap":        {FileName(0): segSize, FileName(2 * segSize): segSize},
+		"too large":  {FileName(0): segSize + 1},
+		"short":      {FileName(0): 100, FileName(segSize): segSize},
+		"wrong base": {FileName(100): segSize},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			require.NoError(t, fs.MkdirAll("/log"))
+			for f, n := range sizes {
+				h, err := fs.Open("/log/"+f, vfs.Create)
+				require.NoError(t, err)
+				require.NoError(t, h.Allocate(n))
+			}
+			_, err := Open(Options{FS: fs, Dir: "/log", SegmentSize: segSize, MaxRecord: 1 << 20, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+			var c *CorruptError
+			require.ErrorAs(t, err, &c)
+		})
+	}
+}
+
+func TestLog_ViewsOutliveTheTail(t *testing.T) {
+	l := openLog(t, vfs.NewMem())
+	at := appendOne(t, l, "kept")
+	v, ok := l.View(at, 10)
+	require.True(t, ok)
+	before := string(v.Bytes)
+	for range 5000 { // far more than the tail holds
+		appendOne(t, l, string(make([]byte, 1000)))
+	}
+	_, ok = l.View(at, 10)
+	require.False(t, ok, "no longer in memory")
+	require.Equal(t, before, string(v.Bytes))
+	v.Release()
+	b := make([]byte, len(before))
+	require.NoError(t, l.Read(b, at))
+	require.Equal(t, before, string(b))
+	require.ErrorIs(t, l.Read(b, l.Max()-1), ErrOutOfRange)
+}
+
+// FuzzScan lets the scan meet arbitrary bytes behind a good record.
+func FuzzScan(f *testing.F) {
+	rec, err := message.Append(nil, &message.Message{Topic: "T", Body: []byte("body")})
+	require.NoError(f, err)
+	f.Add(rec)
+	f.Add([]byte{0x7f, 0xff, 0xff, 0xff, 0xda, 0xa3, 0x20, 0xa7})
+	f.Add([]byte{0, 0, 0, 100, 0xcb, 0xd4, 0x31, 0x94})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		fs := vfs.NewMem()
+		l := openLog(t, fs)
+		appendOne(t, l, "good")
+		end := l.End()
+		h, err := fs.Open("/log/"+FileName(0), vfs.ReadWrite)
+		require.NoError(t, err)
+		_, err = h.WriteAt(b[:min(int64(len(b)), segSize-end)], end)
+		require.NoError(t, err)
+		got, cut, _ := scanBodies(t, l, 0)
+		require.NotEmpty(t, got)
+		require.Equal(t, "good", got[0])
+		require.NoError(t, l.Cut(cut))
+		again, end2, why := scanBodies(t, l, 0)
+		require.Equal(t, got, again)
+		require.Equal(t, cut, end2)
+		require.Empty(t, why)
+	})
+}
