@@ -80,3 +80,32 @@ func TestLocalAddress(t *testing.T) {
 		require.Equal(t, want, localAddress(addrs))
 	}
 }
+
+// bootLine cancels the run when the boot line was written.
+type bootLine struct {
+	bytes.Buffer
+	booted context.CancelFunc
+}
+
+func (b *bootLine) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("boot success")) {
+		b.booted()
+	}
+	return b.Buffer.Write(p)
+}
+
+func TestRun_ServesUntilItIsStopped(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "broker.conf")
+	text := "brokerName=b\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nlistenPort=0\nmappedFileSizeCommitLog=1048576\nstorePathRootDir=" + filepath.Join(dir, "store") + "\n"
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	for range 2 { // the second time on what the first one left
+		ctx, cancel := context.WithCancel(context.Background())
+		out := &bootLine{booted: cancel}
+		var errOut bytes.Buffer
+		require.NoError(t, run(ctx, []string{"-c", file}, config.Host{}, out, &errOut))
+		require.Regexp(t, `^The broker\[b, 127\.0\.0\.1:\d+\] boot success\. serializeType=JSON\n$`, out.String())
+		require.FileExists(t, filepath.Join(dir, "store", "config", "topics.json"))
+		require.NoFileExists(t, filepath.Join(dir, "store", "abort"))
+	}
+}
