@@ -263,7 +263,8 @@ func TestDocumentedSettings(t *testing.T) {
 		if f.hot {
 			when = "at once"
 		}
-		require.Contains(t, doc, "\n| "+name+" | "+def+" | "+when+" | ")
+		row := "| " + name + " | " + def + " | " + when + " | "
+		require.True(t, strings.Contains(doc, "\n"+row), "docs/CONFIG.md needs the row %q", row+"what it means |")
 	}
 	require.Equal(t, len(fields())+2, strings.Count(doc, "\n| "), "a row of a key that is no setting")
 }
