@@ -2,14 +2,9 @@ package remoting
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/binary"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -78,16 +73,6 @@ func TestServer_ProxyPreamble(t *testing.T) {
 	}
 }
 
-func selfSigned(t *testing.T) *tls.Config {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	tpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tpl, tpl, &key.PublicKey, key)
-	require.NoError(t, err)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-}
-
 func dialTLS(t *testing.T, addr string) *peerConn {
 	t.Helper()
 	raw, err := net.Dial("tcp", addr)
@@ -99,7 +84,6 @@ func dialTLS(t *testing.T, addr string) *peerConn {
 
 // Plain and TLS connections share a port (tls.server.mode=permissive).
 func TestServer_TLSOnThePlainPort(t *testing.T) {
-	cfg := selfSigned(t)
 	rs := echoRoutes()
 	big := make([]byte, 300<<10)
 	rs.Handle(11, nil, func(r *Request) (*Answer, error) {
@@ -108,7 +92,7 @@ func TestServer_TLSOnThePlainPort(t *testing.T) {
 		return nil, nil
 	})
 	var evs events
-	s, addr := serve(t, ServerOptions{Routes: rs, TLS: func() (*tls.Config, error) { return cfg, nil }, Events: evs.add, PoisonFrames: true})
+	s, addr := serve(t, ServerOptions{Routes: rs, TLS: SelfSigned(nil, rand.Reader), Events: evs.add, PoisonFrames: true})
 	plain := dialRaw(t, addr)
 	secret := dialTLS(t, addr)
 	for _, p := range []*peerConn{plain, secret} {
@@ -136,8 +120,7 @@ func TestServer_TLSRefused(t *testing.T) {
 	_, addr := serve(t, ServerOptions{Routes: echoRoutes()})
 	require.Error(t, dialTLS(t, addr).Conn.(*tls.Conn).Handshake(), "no TLS here")
 
-	cfg := selfSigned(t)
-	_, addr = serve(t, ServerOptions{Routes: echoRoutes(), RequireTLS: true, TLS: func() (*tls.Config, error) { return cfg, nil }})
+	_, addr = serve(t, ServerOptions{Routes: echoRoutes(), RequireTLS: true, TLS: SelfSigned(nil, rand.Reader)})
 	p := dialRaw(t, addr)
 	p.send(frameOf(10, 1, 0, ""))
 	p.closedByPeer()

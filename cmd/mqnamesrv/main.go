@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,8 +19,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
 	"github.com/merlinmq/merlin/namesrv"
+	"github.com/merlinmq/merlin/remoting"
 )
 
 const usage = `usage: mqnamesrv [-c <arg>] [-h] [-n <arg>] [-p]
@@ -129,7 +132,11 @@ func run(ctx context.Context, e env) int {
 // serve runs the name server until ctx ends.
 func serve(ctx context.Context, e env, cfg *namesrv.Config) int {
 	log := slog.New(slog.NewTextHandler(e.err, nil))
-	s, err := namesrv.New(namesrv.Options{Config: cfg, Logger: log, Files: e.files})
+	s, err := namesrv.New(namesrv.Options{
+		Config: cfg, Logger: log, Files: e.files,
+		// TLS and plain connections share the port, as with Java's defaults.
+		Server: remoting.ServerOptions{TLS: remoting.SelfSigned(clock.Real(), rand.Reader)},
+	})
 	if err == nil {
 		err = s.Start()
 	}
