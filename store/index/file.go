@@ -95,6 +95,9 @@ func (f *file) readHeader() error {
 		return fmt.Errorf("index: header of %s: %w", f.path, err)
 	}
 	f.hdr.decode(b[:])
+	if h := &f.hdr; h.beginTime < 0 || h.endTime < 0 || h.beginPhy < 0 || h.endPhy < 0 {
+		*h = header{} // damaged: the file counts as empty
+	}
 	f.hdr.count = min(max(f.hdr.count, 1), f.limit)
 	f.bufAt = f.hdr.count
 	f.committed.Store(f.hdr.count)
