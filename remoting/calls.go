@@ -1,6 +1,8 @@
 package remoting
 
 import (
+	"context"
+	"fmt"
 	"sync"
 
 	"github.com/merlinmq/merlin/protocol/wire"
@@ -77,7 +79,7 @@ func (cs *calls) expire(now int64) {
 	}
 	cs.mu.Unlock()
 	for _, k := range late {
-		k.done(nil, ErrTimeout)
+		k.done(nil, fmt.Errorf("%w: %w", ErrTimeout, context.DeadlineExceeded))
 	}
 }
 

@@ -16,6 +16,9 @@ const (
 	maxBatch = 512
 	// keepRequests is how many request structs a wake-up keeps for the next.
 	keepRequests = 64
+	// keepBelow is the size of a frame up to which the struct it was decoded into
+	// is kept.
+	keepBelow = 64 << 10
 )
 
 // input is what a connection's wake-ups remember.
@@ -127,6 +130,7 @@ func (w *wakeup) frame(frame []byte) error {
 		return nil // a handler closed it: what follows is not handled any more
 	}
 	r := w.get()
+	r.once = len(frame) > keepBelow
 	if err := wire.Decode(frame, &r.own); err != nil {
 		w.put(r)
 		return err
@@ -240,7 +244,7 @@ func (w *wakeup) get() *Request {
 
 func (w *wakeup) put(r *Request) {
 	r.Conn, r.Cmd, r.route, r.to = nil, nil, nil, ReplyTo{}
-	if len(w.spare) < keepRequests && cap(r.own.Ext) <= 64 {
+	if len(w.spare) < keepRequests && !r.once {
 		w.spare = append(w.spare, r)
 	}
 }

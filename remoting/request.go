@@ -32,6 +32,7 @@ type Request struct {
 	to    ReplyTo
 	route *route
 	own   wire.Command // what Cmd points to when the request was read in place
+	once  bool         // its scratch may have grown large: it is not used again
 }
 
 // To gives the value that answers the request, from any goroutine and after the
