@@ -79,6 +79,9 @@ func (q *Queue) recover(clean bool, s *tailScan) error {
 	if clean {
 		return nil
 	}
+	if end == q.firstFile/EntrySize {
+		return q.removeFiles() // not one entry survived
+	}
 	return q.cut(end)
 }
 
