@@ -2,6 +2,7 @@ package stats
 
 import (
 	"log/slog"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -107,9 +108,9 @@ type Manager struct {
 	gonePuts, goneGets atomic.Int64
 	lost               atomic.Int64 // keys that did not fit
 
-	morning struct {
-		// mu guards the fields below, which the sampler changes once a day.
-		mu                     sync.Mutex
+	// morningMu guards morning, which the sampler changes once a day.
+	morningMu sync.Mutex
+	morning   struct {
 		putYesterday, putToday int64
 		getYesterday, getToday int64
 		day                    int // day of the year of the last record, local time
@@ -236,18 +237,22 @@ func (m *Manager) GroupDeleted(group string) {
 
 func (m *Manager) remove(name string, gone func(key string) bool) {
 	s := m.sets[name]
+	removed := map[string]*Item{}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for k, it := range s.items {
 		if gone(k) {
-			switch topic, _, _ := strings.Cut(k, "@"); {
-			case name == TopicPutNums && !m.opts.System(topic):
-				m.gonePuts.Add(it.Value())
-			case name == GroupGetNums && !m.opts.System(topic):
-				m.goneGets.Add(it.Value())
-			}
+			removed[k] = it
 			delete(s.items, k)
 			m.count.Add(-1)
+		}
+	}
+	s.mu.Unlock()
+	for k, it := range removed {
+		switch topic, _, _ := strings.Cut(k, "@"); {
+		case name == TopicPutNums && !m.opts.System(topic):
+			m.gonePuts.Add(it.Value())
+		case name == GroupGetNums && !m.opts.System(topic):
+			m.goneGets.Add(it.Value())
 		}
 	}
 }
@@ -262,8 +267,8 @@ type Totals struct {
 func (m *Manager) Totals() Totals {
 	var t Totals
 	t.PutNow, t.GetNow = m.messages()
-	m.morning.mu.Lock()
-	defer m.morning.mu.Unlock()
+	m.morningMu.Lock()
+	defer m.morningMu.Unlock()
 	t.PutYesterdayMorning, t.PutTodayMorning = m.morning.putYesterday, m.morning.putToday
 	t.GetYesterdayMorning, t.GetTodayMorning = m.morning.getYesterday, m.morning.getToday
 	return t
@@ -276,10 +281,7 @@ func (m *Manager) messages() (put, get int64) {
 }
 
 func (m *Manager) sum(name string) (n int64) {
-	s := m.sets[name]
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for k, it := range s.items {
+	for k, it := range m.sets[name].all() {
 		if topic, _, _ := strings.Cut(k, "@"); !m.opts.System(topic) {
 			n += it.Value()
 		}
@@ -340,21 +342,18 @@ func (m *Manager) keep(name string, total int64) {
 	}
 }
 
-func (s *set) all() []*Item {
+// all is a copy of the counters by key.
+func (s *set) all() map[string]*Item {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	out := make([]*Item, 0, len(s.items))
-	for _, it := range s.items {
-		out = append(out, it)
-	}
-	return out
+	return maps.Clone(s.items)
 }
 
 // recordMorning notes the totals at the first turn of a new day.
 func (m *Manager) recordMorning(put, get int64) {
 	day := m.opts.Clock.Now().YearDay()
-	m.morning.mu.Lock()
-	defer m.morning.mu.Unlock()
+	m.morningMu.Lock()
+	defer m.morningMu.Unlock()
 	if day == m.morning.day {
 		return
 	}
