@@ -1,6 +1,6 @@
 // Package broker is the message broker: it wires the store, the state packages
 // (topic, group, offset, client, stats, filter) and the verbs (send, pull,
-// member, progress, query, admin, delay) together and serves them on the network.
+// member, progress, query, admin, delay, txn, reply) together and serves them on the network.
 //
 // Goroutines: one for housekeeping, from Start to Shutdown; everything else
 // belongs to the packages below. Nobody but this file holds a *Broker.
@@ -28,6 +28,7 @@ import (
 	"github.com/merlinmq/merlin/broker/prepare"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/broker/txn"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
 	"github.com/merlinmq/merlin/protocol"
@@ -73,6 +74,7 @@ type Broker struct {
 	stats     *stats.Manager
 	hold      *hold.Service
 	delay     *delay.Service
+	txn       *txn.Service // from Start on
 	registrar *cluster.Registrar
 	client    *remoting.Client
 	server    *remoting.Server
@@ -204,6 +206,10 @@ func (b *Broker) Start() error {
 		Addr:   net.JoinHostPort(cfg.BrokerIP1, strconv.Itoa(port)),
 		HAAddr: net.JoinHostPort(cfg.BrokerIP2, strconv.Itoa(haPort(cfg, port))),
 	})
+	b.txn = txn.New(txn.Deps{
+		Config: b.opts.Config, Topics: b.topics, Offsets: b.offsets, Producers: b.producers, Store: b.store, Stats: b.stats,
+		Levels: prepare.Levels(cfg.DelayLevels()), Clock: b.opts.Clock, Logger: b.log, StoreHost: b.addr,
+	})
 	l := newLanes(b.opts.Config)
 	h := b.newHandlers(l)
 	b.routes = newRoutes(h, l, false)
@@ -220,6 +226,7 @@ func (b *Broker) Start() error {
 	b.stats.Start()
 	b.hold.Start()
 	b.delay.Start()
+	b.txn.Start()
 	b.done.Add(1)
 	go b.housekeeping()
 	b.registrar.Start()
@@ -293,6 +300,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		b.delay.Shutdown()
 		close(b.stop)
 		b.done.Wait()
+		b.txn.Shutdown()
 		b.stats.Shutdown()
 		b.client.Close()
 	}

@@ -10,7 +10,9 @@ import (
 	"github.com/merlinmq/merlin/broker/progress"
 	"github.com/merlinmq/merlin/broker/pull"
 	"github.com/merlinmq/merlin/broker/query"
+	"github.com/merlinmq/merlin/broker/reply"
 	"github.com/merlinmq/merlin/broker/send"
+	"github.com/merlinmq/merlin/broker/txn"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/remoting"
 )
@@ -18,7 +20,7 @@ import (
 // lanes are the classes of requests, each with its own bound. The two ports
 // share them.
 type lanes struct {
-	send, back, pull, query, admin, client, consumer, heartbeat *remoting.Lane
+	send, back, pull, query, admin, client, consumer, heartbeat, transaction, reply *remoting.Lane
 }
 
 func newLanes(h *config.Holder) *lanes {
@@ -42,6 +44,9 @@ func newLanes(h *config.Holder) *lanes {
 		admin: &remoting.Lane{Name: "admin", Workers: c.AdminBrokerThreadPoolNums, Capacity: c.AdminBrokerThreadPoolQueueCapacity,
 			MaxWait: wait(func(c *config.Config) config.Millis { return c.WaitTimeMillsInAdminBrokerQueue })},
 		client: &remoting.Lane{Name: "client", Workers: c.ClientManageThreadPoolNums, Capacity: c.ClientManagerThreadPoolQueueCapacity},
+		transaction: &remoting.Lane{Name: "transaction", Workers: c.EndTransactionThreadPoolNums, Capacity: c.EndTransactionPoolQueueCapacity,
+			MaxWait: wait(func(c *config.Config) config.Millis { return c.WaitTimeMillsInTransactionQueue })},
+		reply: &remoting.Lane{Name: "reply", Workers: c.ProcessReplyMessageThreadPoolNums, Capacity: c.ReplyThreadPoolQueueCapacity},
 		heartbeat: &remoting.Lane{Name: "heartbeat", Workers: c.HeartbeatThreadPoolNums, Capacity: c.HeartbeatThreadPoolQueueCapacity,
 			MaxWait: wait(func(c *config.Config) config.Millis { return c.WaitTimeMillsInHeartbeatQueue })},
 	}
@@ -55,6 +60,8 @@ type handlers struct {
 	progress *progress.Handler
 	query    *query.Handler
 	admin    *admin.Handler
+	txn      *txn.Service
+	reply    *reply.Handler
 }
 
 func (b *Broker) newHandlers(l *lanes) *handlers {
@@ -64,7 +71,7 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 		admin: admin.New(admin.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Offsets: b.offsets, Consumers: b.consumers,
 			Producers: b.producers, Stats: b.stats, Store: b.store, Delay: b.delay, Clock: o.Clock, Logger: b.log,
-			Lanes:    admin.Lanes{Send: l.send, Pull: l.pull, LitePull: l.pull, Query: l.query},
+			Lanes:    admin.Lanes{Send: l.send, Pull: l.pull, LitePull: l.pull, Query: l.query, EndTransaction: l.transaction},
 			Register: b.registrar.All,
 		}),
 		send: send.New(send.Deps{
@@ -80,6 +87,11 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 		member: member.New(member.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Consumers: b.consumers, Producers: b.producers,
 			Locks: b.locks, Logger: b.log,
+		}),
+		txn: b.txn,
+		reply: reply.New(reply.Deps{
+			Config: o.Config, Topics: b.topics, Producers: b.producers, Store: b.store, Stats: b.stats,
+			Clock: o.Clock, Logger: b.log, Rand: o.Rand, StoreHost: b.addr,
 		}),
 		progress: progress.New(progress.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Offsets: b.offsets, Store: b.store, Logger: b.log,
@@ -114,6 +126,7 @@ func newRoutes(h *handlers, l *lanes, fast bool) *remoting.Routes {
 	remoting.On(rs, protocol.HeartBeat, l.heartbeat, h.member.Heartbeat)                                                  // 34
 	remoting.On(rs, protocol.UnregisterClient, l.client, h.member.Unregister)                                             // 35
 	remoting.On(rs, protocol.ConsumerSendMsgBack, l.back, h.send.Back)                                                    // 36
+	remoting.On(rs, protocol.EndTransaction, l.transaction, h.txn.End)                                                    // 37
 	remoting.On(rs, protocol.GetConsumerListByGroup, l.client, h.member.ListConsumers)                                    // 38
 	remoting.On(rs, protocol.LockBatchMQ, l.client, h.member.Lock)                                                        // 41
 	remoting.On(rs, protocol.UnlockBatchMQ, l.client, h.member.Unlock)                                                    // 42
@@ -142,6 +155,9 @@ func newRoutes(h *handlers, l *lanes, fast bool) *remoting.Routes {
 	remoting.On(rs, protocol.CleanUnusedTopic, l.admin, h.admin.CleanUnusedTopic)                                         // 316
 	remoting.On(rs, protocol.GetBrokerConsumeStats, l.admin, h.admin.GetBrokerConsumeStats)                               // 317
 	remoting.On(rs, protocol.QueryConsumeQueue, l.admin, h.admin.QueryConsumeQueue)                                       // 321
+	remoting.On(rs, protocol.ResumeCheckHalfMessage, l.admin, h.txn.Resume)                                               // 323
+	rs.Handle(protocol.SendReplyMessage.Code, l.reply, h.reply.Send)                                                      // 324
+	rs.Handle(protocol.SendReplyMessageV2.Code, l.reply, h.reply.Send)                                                    // 325
 	remoting.On(rs, protocol.GetAllProducerInfo, l.admin, h.admin.GetAllProducerInfo)                                     // 328
 	remoting.On(rs, protocol.DeleteExpiredCommitLog, l.admin, h.admin.DeleteExpiredCommitLog)                             // 329
 	remoting.On(rs, protocol.QueryTopicsByConsumer, l.admin, h.admin.QueryTopicsByConsumer)                               // 343

@@ -60,6 +60,15 @@ type Config struct {
 	RegionID                        string `conf:"regionId,hot"`
 	TraceOn                         bool   `conf:"traceOn,hot"`
 
+	// Transactions and replies.
+	RejectTransactionMessage   bool   `conf:"rejectTransactionMessage,hot"`
+	TransactionTimeOut         Millis `conf:"transactionTimeOut,hot" min:"1"`         // age of a half message at its first check
+	TransactionCheckMax        int    `conf:"transactionCheckMax,hot" min:"1"`        // checks of one half message
+	TransactionCheckInterval   Millis `conf:"transactionCheckInterval,hot" min:"1"`   // between two rounds of checks
+	TransactionOpBatchInterval Millis `conf:"transactionOpBatchInterval,hot" min:"1"` // longest wait of a removal entry
+	TransactionOpMsgMaxSize    int    `conf:"transactionOpMsgMaxSize,hot" min:"1"`    // bytes of removal entries in one message
+	StoreReplyMessageEnable    bool   `conf:"storeReplyMessageEnable,hot"`
+
 	// Reading and consumer groups.
 	LongPollingEnable               bool   `conf:"longPollingEnable,hot"`
 	ShortPollingTimeMills           Millis `conf:"shortPollingTimeMills,hot" min:"0"`
@@ -88,7 +97,10 @@ type Config struct {
 	ConsumerManagerThreadPoolQueueCapacity int `conf:"consumerManagerThreadPoolQueueCapacity" min:"1"`
 	HeartbeatThreadPoolNums                int `conf:"heartbeatThreadPoolNums" min:"1" max:"4096"`
 	HeartbeatThreadPoolQueueCapacity       int `conf:"heartbeatThreadPoolQueueCapacity" min:"1"`
+	EndTransactionThreadPoolNums           int `conf:"endTransactionThreadPoolNums" min:"1" max:"4096"`
 	EndTransactionPoolQueueCapacity        int `conf:"endTransactionPoolQueueCapacity" min:"1"`
+	ProcessReplyMessageThreadPoolNums      int `conf:"processReplyMessageThreadPoolNums" min:"1" max:"4096"`
+	ReplyThreadPoolQueueCapacity           int `conf:"replyThreadPoolQueueCapacity" min:"1"`
 
 	// How long a request may wait in the queue of its class before it is answered
 	// with SYSTEM_BUSY.
@@ -96,6 +108,7 @@ type Config struct {
 	WaitTimeMillsInSendQueue        Millis `conf:"waitTimeMillsInSendQueue,hot" min:"1"`
 	WaitTimeMillsInHeartbeatQueue   Millis `conf:"waitTimeMillsInHeartbeatQueue,hot" min:"1"`
 	WaitTimeMillsInAdminBrokerQueue Millis `conf:"waitTimeMillsInAdminBrokerQueue,hot" min:"1"`
+	WaitTimeMillsInTransactionQueue Millis `conf:"waitTimeMillsInTransactionQueue,hot" min:"1"`
 
 	// The network server.
 	ServerChannelMaxIdleTimeSeconds int  `conf:"serverChannelMaxIdleTimeSeconds" min:"1"`

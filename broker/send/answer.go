@@ -2,10 +2,10 @@ package send
 
 import (
 	"strconv"
-	"time"
 	"unsafe"
 
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/intake"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol"
@@ -38,7 +38,7 @@ func (o *one) answer() {
 	if len(o.uniqKey) > 0 {
 		o.result.TransactionID = wire.Some(text(o.uniqKey))
 	}
-	o.ext = regionFields(cfg)
+	o.ext = intake.RegionFields(cfg)
 	o.reply = remoting.Answer{Code: code, Header: &o.result, Ext: o.ext[:]}
 	o.to.Send(&o.reply)
 	o.release()
@@ -115,6 +115,3 @@ func illegalRemark(cfg *config.Config) string {
 	return "the message is illegal, maybe msg body or properties length not matched. msg body length limit " +
 		strconv.Itoa(int(cfg.MaxMessageSize)) + "B, msg properties length limit 32KB."
 }
-
-// humanTime is Java's timeMillisToHumanString2.
-func humanTime(ms int64) string { return time.UnixMilli(ms).Format("2006-01-02 15:04:05,000") }

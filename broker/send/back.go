@@ -3,6 +3,7 @@ package send
 import (
 	"strconv"
 
+	"github.com/merlinmq/merlin/broker/intake"
 	"github.com/merlinmq/merlin/broker/prepare"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
@@ -24,7 +25,7 @@ func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest
 		return nil, err
 	}
 	if g == nil {
-		return nil, protocol.Errorf(protocol.SubscriptionGroupNotExist, "subscription group not exist, %s %s", q.Group.V, faq)
+		return nil, protocol.Errorf(protocol.SubscriptionGroupNotExist, "subscription group not exist, %s %s", q.Group.V, intake.FAQ)
 	}
 	if cfg.BrokerPermission&topic.PermWrite == 0 {
 		return nil, protocol.Errorf(protocol.NoPermission, "the broker[%s] sending message is forbidden", cfg.BrokerIP1)

@@ -17,6 +17,7 @@ import (
 	"github.com/merlinmq/merlin/broker/client"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/group"
+	"github.com/merlinmq/merlin/broker/intake"
 	"github.com/merlinmq/merlin/broker/prepare"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
@@ -29,9 +30,6 @@ import (
 	"github.com/merlinmq/merlin/remoting"
 	"github.com/merlinmq/merlin/store"
 )
-
-// faq stands at the end of some remarks, as Java's clients print it.
-const faq = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
 
 // version349 is MQVersion V3_4_9: from here on clients send maxReconsumeTimes.
 const version349 = 121
@@ -143,98 +141,20 @@ func (o *one) release() {
 
 // accept checks a request and fills o.put. A non-nil answer refuses it.
 func (h *Handler) accept(cfg *config.Config, r *remoting.Request, o *one) *remoting.Answer {
-	if err := decode(r.Cmd, &o.header); err != nil {
+	if err := intake.Decode(r.Cmd, &o.header); err != nil {
 		return h.refuse(cfg, protocol.SystemError, err.Error())
 	}
 	q := &o.header
-	if start := cfg.StartAcceptSendRequestTimeStamp; start > 0 && h.Clock.NowMillis() < start {
-		return h.refuse(cfg, protocol.SystemError, "broker unable to service, until "+humanTime(start))
-	}
-	tc, a := h.checkTopic(cfg, r, q)
+	gate := intake.Gate{Config: cfg, Topics: h.Topics, Clock: h.Clock, Rand: h.Rand}
+	tc, queueID, a := gate.Check(r, q)
 	if a != nil {
 		return a
 	}
-	o.queueID = q.QueueID.V
-	if o.queueID < 0 {
-		if tc.WriteQueueNums <= 0 {
-			return h.refuse(cfg, protocol.SystemError, "topic["+tc.TopicName+"] has no write queues")
-		}
-		o.queueID = int32(h.Rand(int(tc.WriteQueueNums)))
-	}
-	o.topic = tc.TopicName
+	o.topic, o.queueID = tc.TopicName, queueID
 	if q.Batch.Or(false) {
 		return h.acceptBatch(cfg, r, o, tc)
 	}
 	return h.acceptSingle(cfg, r, o, tc)
-}
-
-// decode reads the header of any send code into the V2 form.
-func decode(c *wire.Command, q *header.SendMessageRequestV2) error {
-	q.Reset()
-	if protocol.Code(c.Code) != protocol.SendMessage.Code && protocol.Code(c.Code) != protocol.SendReplyMessage.Code {
-		return q.DecodeFields(c)
-	}
-	var v1 header.SendMessageRequest
-	v1.Reset()
-	if err := v1.DecodeFields(c); err != nil {
-		return err
-	}
-	*q = header.SendMessageRequestV2{
-		ProducerGroup: v1.ProducerGroup, Topic: v1.Topic, DefaultTopic: v1.DefaultTopic,
-		DefaultTopicQueueNums: v1.DefaultTopicQueueNums, QueueID: v1.QueueID, SysFlag: v1.SysFlag,
-		BornTimestamp: v1.BornTimestamp, Flag: v1.Flag, Properties: v1.Properties, ReconsumeTimes: v1.ReconsumeTimes,
-		UnitMode: v1.UnitMode, MaxReconsumeTimes: v1.MaxReconsumeTimes, Batch: v1.Batch, BrokerName: v1.Bname,
-	}
-	return nil
-}
-
-// checkTopic is msgCheck: may the topic be sent to, is it there or may it be
-// made, is the queue one of its queues.
-func (h *Handler) checkTopic(cfg *config.Config, r *remoting.Request, q *header.SendMessageRequestV2) (*body.TopicConfig, *remoting.Answer) {
-	if !q.Topic.Set || !q.QueueID.Set {
-		return nil, h.refuse(cfg, protocol.SystemError, "the request has no topic or no queueId")
-	}
-	name := q.Topic.V
-	tc := h.Topics.Find(name)
-	if cfg.BrokerPermission&topic.PermWrite == 0 && tc != nil && tc.Order {
-		return nil, h.refuse(cfg, protocol.NoPermission, "the broker["+cfg.BrokerIP1+"] sending message is forbidden")
-	}
-	if remark := topic.Validate(name); remark != "" {
-		return nil, h.refuse(cfg, protocol.InvalidParameter, remark)
-	}
-	if topic.ForbidsSending(name) {
-		return nil, h.refuse(cfg, protocol.NoPermission, "Sending message to topic["+name+"] is forbidden.")
-	}
-	if tc == nil {
-		var err error
-		if tc, err = h.makeTopic(q); err != nil {
-			return nil, h.refuse(cfg, protocol.SystemError, err.Error())
-		}
-		if tc == nil {
-			return nil, h.refuse(cfg, protocol.TopicNotExist, "topic["+name+"] not exist, apply first please!"+faq)
-		}
-	}
-	if q.QueueID.V >= max(tc.WriteQueueNums, tc.ReadQueueNums) {
-		return nil, h.refuse(cfg, protocol.InvalidParameter, "request queueId["+strconv.Itoa(int(q.QueueID.V))+"] is illegal, "+
-			topic.Describe(tc)+" Producer: "+r.Conn.RemoteAddr().String())
-	}
-	return tc, nil
-}
-
-func (h *Handler) makeTopic(q *header.SendMessageRequestV2) (*body.TopicConfig, error) {
-	name := q.Topic.V
-	var flag int32
-	if q.UnitMode.Or(false) {
-		flag = topic.FlagUnit
-		if topic.IsRetry(name) {
-			flag = topic.FlagUnitSub
-		}
-	}
-	tc, err := h.Topics.CreateOnSend(name, q.DefaultTopic.V, q.DefaultTopicQueueNums.V, flag)
-	if tc == nil && err == nil && topic.IsRetry(name) {
-		tc, err = h.Topics.CreateForGroup(name, 1, topic.PermRead|topic.PermWrite, flag, false)
-	}
-	return tc, err
 }
 
 // acceptSingle builds the record of one message.
@@ -268,8 +188,9 @@ func (h *Handler) acceptSingle(cfg *config.Config, r *remoting.Request, o *one, 
 	if tc.Attributes["cleanup.policy"] == "COMPACTION" && strings.TrimSpace(seen.Keys) == "" {
 		return h.refuse(cfg, protocol.MessageIllegal, "Required message key is missing")
 	}
-	if strings.EqualFold(seen.Transaction, "true") && !(m.ReconsumeTimes > 0 && delay > 0) {
-		// Half messages are not served yet: storing one would lose it silently.
+	// Old clients send retries of transaction messages with TRAN_MSG.
+	half := strings.EqualFold(seen.Transaction, "true") && !(m.ReconsumeTimes > 0 && delay > 0)
+	if half && cfg.RejectTransactionMessage {
 		return h.refuse(cfg, protocol.NoPermission, "the broker["+cfg.BrokerIP1+"] sending transaction message is forbidden")
 	}
 	fresh := ""
@@ -282,8 +203,15 @@ func (h *Handler) acceptSingle(cfg *config.Config, r *remoting.Request, o *one, 
 	added := prepare.Added{Region: cfg.RegionID, TraceOn: cfg.TraceOn, Cluster: cfg.BrokerClusterName}
 	o.props = added.Append(o.props, text, &seen, fresh)
 	m.Properties = o.props
+	if half {
+		m.SysFlag = message.WithTransactionType(m.SysFlag, 0)
+		delay = 0 // it counts when the transaction is committed
+	}
 	if a := h.detour(cfg, m, &seen, delay); a != nil {
 		return a
+	}
+	if half {
+		prepare.Half(m)
 	}
 	o.put.Done, o.put.Arg = completed, o
 	return nil
@@ -317,7 +245,7 @@ func (h *Handler) retryOrDead(cfg *config.Config, r *remoting.Request, o *one) (
 		return false, h.refuse(cfg, protocol.SystemError, err.Error())
 	}
 	if g == nil {
-		return false, h.refuse(cfg, protocol.SubscriptionGroupNotExist, "subscription group not exist, "+name+" "+faq)
+		return false, h.refuse(cfg, protocol.SubscriptionGroupNotExist, "subscription group not exist, "+name+" "+intake.FAQ)
 	}
 	limit := g.RetryMaxTimes
 	if r.Cmd.Version >= version349 && o.header.MaxReconsumeTimes.Set {
@@ -348,10 +276,5 @@ func delayLevel(text string) (int, error) {
 
 // refuse is a failed send: even these carry the region and the trace switch.
 func (h *Handler) refuse(cfg *config.Config, code protocol.ResponseCode, remark string) *remoting.Answer {
-	ext := regionFields(cfg)
-	return &remoting.Answer{Code: code, Remark: remark, HasRemark: true, Ext: ext[:]}
-}
-
-func regionFields(cfg *config.Config) [2]wire.Field {
-	return [2]wire.Field{{Key: message.PropertyMsgRegion, Value: cfg.RegionID}, {Key: message.PropertyTraceSwitch, Value: strconv.FormatBool(cfg.TraceOn)}}
+	return intake.Refuse(cfg, code, remark)
 }

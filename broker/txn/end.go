@@ -1,0 +1,170 @@
+package txn
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/header"
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/remoting"
+	"github.com/merlinmq/merlin/store"
+)
+
+// End handles END_TRANSACTION (37), usually one way: the message of a committed
+// transaction is stored under its real topic, then a removal entry tells that the
+// half message is done with; a rolled back one gets the removal entry only. An
+// unknown outcome is taken and changes nothing: the check will ask.
+//
+// A transaction that has ended stays as it is: ending it again succeeds and does
+// nothing. An answer for a half message that was put again by the check counts
+// for its newest copy.
+func (s *Service) End(r *remoting.Request, q *header.EndTransactionRequest) (*remoting.Answer, error) {
+	if err := s.end(q); err != nil {
+		s.Logger.Warn("transaction not ended", "group", q.ProducerGroup.V, "offset", q.CommitLogOffset.V, "addr", r.Conn.RemoteAddr(), "err", err)
+		return nil, err
+	}
+	return &remoting.Answer{}, nil
+}
+
+func (s *Service) end(q *header.EndTransactionRequest) error {
+	cfg := s.Config.Get()
+	if err := required(q); err != nil {
+		return err
+	}
+	commit := q.CommitOrRollback.V == message.SysFlagCommit
+	if !commit && q.CommitOrRollback.V != message.SysFlagRollback {
+		return nil
+	}
+	m, err := s.prepared(cfg, q)
+	if err != nil {
+		return err
+	}
+	if s.ops.full() {
+		s.ops.wakeUp()
+		return protocol.Errorf(protocol.ServiceNotAvailable, "Service not available now.")
+	}
+	at, ok := s.table.claim(m.QueueOffset, property(m, message.PropertyUniqKey))
+	if !ok {
+		return nil
+	}
+	if commit {
+		if err := s.deliver(cfg, m); err != nil {
+			s.table.release(at)
+			return err
+		}
+	}
+	s.ops.add(at, cfg.TransactionOpMsgMaxSize)
+	s.table.end(at, s.Clock.NowMillis())
+	return nil
+}
+
+// required checks the fields that must be there.
+func required(q *header.EndTransactionRequest) error {
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"producerGroup", q.ProducerGroup.Set}, {"tranStateTableOffset", q.TranStateTableOffset.Set},
+		{"commitLogOffset", q.CommitLogOffset.Set}, {"commitOrRollback", q.CommitOrRollback.Set}, {"msgId", q.MsgID.Set},
+	} {
+		if !f.set {
+			return protocol.Errorf(protocol.SystemError, "the custom field <%s> is null", f.name)
+		}
+	}
+	return nil
+}
+
+// prepared gives the half message that q means, in the order of Java's checks.
+// Beside them it must be a half message: Java would store any message again.
+func (s *Service) prepared(cfg *config.Config, q *header.EndTransactionRequest) (*message.Message, error) {
+	m, err := s.read(q.CommitLogOffset.V)
+	if err != nil || m.Topic != topic.TransHalf || m.QueueID != 0 {
+		return nil, protocol.Errorf(protocol.SystemError, "Find prepared transaction message failed")
+	}
+	if immunity := property(m, message.PropertyCheckImmunityTimeInSeconds); immunity != "" && !q.FromTransactionCheck.V {
+		// The producer set a time to end it in; from then on only the check counts.
+		limit := max(number(m, message.PropertyCheckImmunityTimeInSeconds)*1000, cfg.TransactionTimeOut.Duration().Milliseconds())
+		if s.Clock.NowMillis()-m.BornTimestamp > limit {
+			return nil, &protocol.Error{Code: protocol.IllegalOperation}
+		}
+	}
+	switch {
+	case property(m, message.PropertyProducerGroup) != q.ProducerGroup.V:
+		return nil, protocol.Errorf(protocol.SystemError, "The producer group wrong")
+	case m.QueueOffset != q.TranStateTableOffset.V:
+		return nil, protocol.Errorf(protocol.SystemError, "The transaction state table offset wrong")
+	}
+	return m, nil
+}
+
+// deliver stores the message of a half message. As in Java the properties still
+// have TRAN_MSG, REAL_TOPIC and REAL_QID. A delay level counts from now on.
+func (s *Service) deliver(cfg *config.Config, half *message.Message) error {
+	queueID, err := strconv.ParseInt(property(half, message.PropertyRealQueueID), 10, 32)
+	name := strings.Clone(property(half, message.PropertyRealTopic))
+	if err != nil || name == "" {
+		return protocol.Errorf(protocol.SystemError, "the half message has no real topic and queue")
+	}
+	m := again(half)
+	m.Topic, m.QueueID = name, int32(queueID)
+	m.SysFlag = message.WithTransactionType(half.SysFlag, message.SysFlagCommit)
+	m.PreparedTransactionOffset = half.PhyOffset
+	if level := number(half, message.PropertyDelayLevel); level > 0 && len(s.Levels) > 0 {
+		s.Levels.Schedule(&m, int(min(level, int64(len(s.Levels)))))
+	}
+	res := s.Store.Put(&store.Put{Msg: m})
+	if !kept(&res) {
+		return verdict(cfg, &res)
+	}
+	s.count(name, &res)
+	return nil
+}
+
+// verdict is the error of a message that was not stored.
+func verdict(cfg *config.Config, res *store.PutResult) error {
+	switch res.Status {
+	case store.CreateMappedFileFailed:
+		return protocol.Errorf(protocol.SystemError, "Create mapped file failed.")
+	case store.MessageIllegal, store.PropertiesSizeExceeded:
+		return protocol.Errorf(protocol.MessageIllegal, "The message is illegal, maybe msg body or properties length not matched. "+
+			"msg body length limit %dB, msg properties length limit 32KB.", cfg.MaxMessageSize)
+	case store.ServiceNotAvailable:
+		return protocol.Errorf(protocol.ServiceNotAvailable, "Service not available now.")
+	case store.OSPageCacheBusy:
+		return protocol.Errorf(protocol.SystemError, "OS page cache busy, please try another machine")
+	case store.InSyncReplicasNotEnough:
+		return protocol.Errorf(protocol.SystemError, "in-sync replicas not enough")
+	default:
+		return protocol.Errorf(protocol.SystemError, "UNKNOWN_ERROR")
+	}
+}
+
+// Resume handles RESUME_CHECK_HALF_MESSAGE (323): a message of
+// TRANS_CHECK_MAX_TIME_TOPIC, named by its offset message id, becomes a half
+// message again that was never checked.
+func (s *Service) Resume(_ *remoting.Request, q *header.ResumeCheckHalfMessageRequest) (*remoting.Answer, error) {
+	bad := protocol.Errorf(protocol.SystemError, "Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC.")
+	_, phy, err := message.ParseOffsetMessageID(q.MsgID.V)
+	if err != nil {
+		return nil, bad
+	}
+	m, err := s.read(phy)
+	if err != nil || property(m, message.PropertyRealTopic) == "" || property(m, message.PropertyProducerGroup) == "" {
+		return nil, bad
+	}
+	half := again(m, message.PropertyTransactionCheckTimes, "0")
+	ps := message.ParseProperties(half.Properties)
+	if ps.Delete(message.PropertyTransactionPreparedQueueOffset) {
+		half.Properties = ps.Append(nil)
+	}
+	half.Topic, half.QueueID = topic.TransHalf, 0
+	res := s.Store.Put(&store.Put{Msg: half})
+	if !kept(&res) {
+		return nil, protocol.Errorf(protocol.SystemError, "Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed.")
+	}
+	s.table.copied(strings.Clone(property(m, message.PropertyUniqKey)), res.QueueOffset)
+	return &remoting.Answer{}, nil
+}

@@ -1,0 +1,244 @@
+package txn
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/merlinmq/merlin/broker/client"
+	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/offset"
+	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/stats"
+	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store"
+)
+
+const (
+	group     = "CID_RMQ_SYS_TRANS" // whose consumer offsets keep the progress
+	removeTag = "d"                 // tag of removal messages
+	readAhead = 64                  // queue entries of one read
+)
+
+// Store is what transactions need of the message store.
+type Store interface {
+	Put(p *store.Put) store.PutResult
+	RecordAt(phyOffset int64) ([]byte, error)
+	Entries(topic string, queueID int32, from int64, limit int) []store.QueueEntry
+	MinOffset(topic string, queueID int32) int64
+	MaxOffset(topic string, queueID int32) int64
+	MaxPhyOffset() int64
+	FlushedOffset() int64
+}
+
+// Deps are what the service stands on.
+type Deps struct {
+	Config    *config.Holder
+	Topics    *topic.Table
+	Offsets   *offset.Table
+	Producers *client.Producers
+	Store     Store
+	Stats     *stats.Manager
+	Levels    prepare.Levels
+	Clock     clock.Clock
+	Logger    *slog.Logger
+	// StoreHost is the address that stands in records and message ids.
+	StoreHost netip.AddrPort
+}
+
+// Service ends and checks transactions.
+type Service struct {
+	Deps
+	table *table
+	ops   *ops
+
+	// Of the checking goroutine alone while it runs.
+	half    int64     // the next half message to look at
+	pending *progress // waits for the log to be flushed
+
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+// progress is what consumerOffset.json may say when the log is on disk up to phy.
+type progress struct{ half, op, phy int64 }
+
+// New makes a service from what the two queues hold. It reads all removal
+// messages and half messages that are not done with.
+func New(d Deps) *Service {
+	d.Clock = clock.Or(d.Clock)
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{Deps: d, table: newTable(), ops: newOps(), stop: make(chan struct{})}
+	s.half = s.loadHalf()
+	s.loadOps()
+	return s
+}
+
+// Start starts to write removal entries and to check.
+func (s *Service) Start() {
+	s.done.Add(2)
+	go s.writeOps()
+	go s.check()
+}
+
+// Shutdown stops both, writes the removal entries that wait and commits the
+// progress. Call it when no request is under way, before the store is closed;
+// the consumer offsets have to be persisted after that.
+func (s *Service) Shutdown() {
+	close(s.stop)
+	s.done.Wait()
+	if !s.flushOps(true) {
+		s.Logger.Warn("removal entries of transactions are lost: their producers will be asked again", "entries", s.ops.waitingNow())
+	}
+	s.note()
+	s.publish(*s.pending)
+}
+
+// saved gives the committed progress of one of the queues, within its bounds.
+func (s *Service) saved(name string) int64 {
+	low, high := s.Store.MinOffset(name, 0), s.Store.MaxOffset(name, 0)
+	at := s.Offsets.Query(name, group, 0)
+	if at == offset.None {
+		return low
+	}
+	if at > high {
+		s.Logger.Warn("progress of transactions beyond its queue", "topic", name, "offset", at, "max", high)
+	}
+	return min(max(at, low), high)
+}
+
+// loadHalf finds the copies among the half messages that wait for their check.
+func (s *Service) loadHalf() int64 {
+	from := s.saved(topic.TransHalf)
+	s.each(topic.TransHalf, from, func(m *message.Message) {
+		if number(m, message.PropertyTransactionCheckTimes) >= 0 || number(m, message.PropertyTransactionPreparedQueueOffset) >= 0 {
+			s.table.copied(strings.Clone(property(m, message.PropertyUniqKey)), m.QueueOffset)
+		}
+	})
+	return from
+}
+
+// loadOps reads the removal messages. Entries below the progress of the half
+// queue count, too: they may be for a message that was put again since.
+func (s *Service) loadOps() {
+	from, now := s.saved(topic.TransOpHalf), s.Clock.NowMillis()
+	s.ops.next = from
+	s.each(topic.TransOpHalf, from, func(m *message.Message) {
+		last := int64(-1)
+		if property(m, message.PropertyTags) == removeTag {
+			for text := range strings.SplitSeq(string(m.Body), ",") {
+				if at, err := strconv.ParseInt(text, 10, 64); err == nil && at >= 0 {
+					s.table.load(at, now)
+					last = max(last, at)
+				}
+			}
+		}
+		s.ops.written = append(s.ops.written, opMessage{m.QueueOffset, last})
+	})
+}
+
+// each calls f with the messages of a queue from an offset on. Messages that
+// cannot be read are passed over.
+func (s *Service) each(name string, from int64, f func(*message.Message)) {
+	for {
+		entries := s.Store.Entries(name, 0, from, readAhead)
+		if len(entries) == 0 {
+			return
+		}
+		for _, e := range entries {
+			from = e.QueueOffset + 1
+			m, err := s.read(e.PhyOffset)
+			if err != nil {
+				s.Logger.Error("a message of a transaction is unreadable", "topic", name, "queueOffset", e.QueueOffset, "err", err)
+				continue
+			}
+			f(m)
+		}
+	}
+}
+
+// read gives the message at an offset of the log, in memory of its own.
+func (s *Service) read(phy int64) (*message.Message, error) {
+	rec, err := s.Store.RecordAt(phy)
+	if err != nil {
+		return nil, err
+	}
+	m := new(message.Message)
+	if _, err := message.Decode(rec, m, false); err != nil {
+		return nil, fmt.Errorf("txn: record at %d: %w", phy, err)
+	}
+	return m, nil
+}
+
+// note remembers how far the queues are done, for publish.
+func (s *Service) note() {
+	s.pending = &progress{half: s.half, op: s.ops.passed(s.half), phy: s.Store.MaxPhyOffset()}
+}
+
+// publishFlushed commits noted progress once the log is on disk so far: half
+// messages that were put again, and real messages that were committed, must not
+// be lost behind an offset that has passed their first half message.
+func (s *Service) publishFlushed() {
+	if p := s.pending; p != nil && s.Store.FlushedOffset() >= p.phy {
+		s.publish(*p)
+		s.pending = nil
+	}
+}
+
+func (s *Service) publish(p progress) {
+	if s.Offsets.Query(topic.TransHalf, group, 0) != p.half {
+		s.Offsets.Commit(topic.TransHalf, group, 0, p.half)
+	}
+	if s.Offsets.Query(topic.TransOpHalf, group, 0) != p.op {
+		s.Offsets.Commit(topic.TransOpHalf, group, 0, p.op)
+	}
+}
+
+// property is a property of m, "" when it has none. It aliases m.
+func property(m *message.Message, name string) string {
+	v, _ := message.Get(m.Properties, name)
+	return v
+}
+
+// number is a property that is a number, -1 when it has none or it is not.
+func number(m *message.Message, name string) int64 {
+	n, err := strconv.ParseInt(property(m, name), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// again makes a message out of the half message m, with changed properties given
+// as pairs. (Java loses the application's flag of a message that is put again.)
+func again(m *message.Message, pairs ...string) message.Message {
+	ps := message.ParseProperties(m.Properties)
+	ps.Delete(message.PropertyCRC32)
+	for i := 0; i < len(pairs); i += 2 {
+		ps.Set(pairs[i], pairs[i+1])
+	}
+	c := *m
+	c.Properties = ps.Append(make([]byte, 0, len(m.Properties)+64))
+	c.TagsCode = 0
+	if tags, ok := ps.Get(message.PropertyTags); ok {
+		c.TagsCode = message.TagsHash(tags)
+	}
+	return c
+}
+
+// kept reports whether a message is stored.
+func kept(r *store.PutResult) bool { return r.Status <= store.SlaveNotAvailable }
+
+// count keeps the statistics of a stored message.
+func (s *Service) count(name string, r *store.PutResult) {
+	s.Stats.Item(stats.TopicPutNums, name).Add(int64(r.Messages), 1)
+	s.Stats.Item(stats.TopicPutSize, name).Add(int64(r.Bytes), 1)
+	s.Stats.Item(stats.BrokerPutNums, s.Config.Get().BrokerClusterName).Add(int64(r.Messages), 1)
+}
