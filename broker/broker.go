@@ -8,6 +8,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,6 +56,9 @@ type Options struct {
 	Store store.Options
 	// Rand gives a random number from 0 to n-1.
 	Rand func(n int) int
+	// TLS is asked when a connection begins with a TLS handshake
+	// (remoting.SelfSigned); nil = such connections are closed.
+	TLS func() (*tls.Config, error)
 	// Process stands in message ids (process id).
 	Process int
 }
@@ -236,7 +240,7 @@ func (b *Broker) Start() error {
 func (b *Broker) newServer(l net.Listener, routes *remoting.Routes) *remoting.Server {
 	return remoting.NewServer(remoting.ServerOptions{
 		Listener: l, Routes: routes, Clock: b.opts.Clock, Logger: b.log, Events: b.event,
-		GoAway: b.opts.Config.Get().EnableShutdownGracefully, PoisonFrames: b.poison,
+		GoAway: b.opts.Config.Get().EnableShutdownGracefully, PoisonFrames: b.poison, TLS: b.opts.TLS,
 		IdleTimeout: time.Duration(b.opts.Config.Get().ServerChannelMaxIdleTimeSeconds) * time.Second,
 	})
 }

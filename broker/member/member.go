@@ -67,6 +67,12 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 	for _, p := range hb.ProducerDataSet {
 		h.Producers.Register(p.GroupName, channel(r, hb.ClientID))
 	}
+	if !r.Conn.Alive() {
+		// It was closed while this heartbeat waited for its turn, and nobody
+		// would tell of it again.
+		h.Consumers.Closed(r.Conn)
+		h.Producers.Closed(r.Conn)
+	}
 	if hb.HeartbeatFingerprint == 0 {
 		changed = true // a classic heartbeat is always told so
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,10 @@ import (
 
 	"github.com/merlinmq/merlin/broker"
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
 	"github.com/merlinmq/merlin/namesrv"
+	"github.com/merlinmq/merlin/remoting"
 )
 
 // options are the flags.
@@ -60,6 +63,7 @@ func startNames(o options, data string, log *slog.Logger) (*namesrv.Server, erro
 	cfg := namesrv.Default(data)
 	names, err := namesrv.New(namesrv.Options{
 		Config: &cfg, Listen: net.JoinHostPort(o.host, strconv.Itoa(o.namesrvPort)), Logger: log, Files: configfile.OS(),
+		Server: remoting.ServerOptions{TLS: remoting.SelfSigned(clock.Real(), cryptorand.Reader)},
 	})
 	if err != nil {
 		return nil, err
@@ -91,7 +95,7 @@ func startBroker(o options, data, nameServer string, log *slog.Logger) (*broker.
 	}
 	b, err := broker.New(broker.Options{
 		Config: config.NewHolder(cfg, config.HolderOptions{File: o.brokerConf, Files: configfile.OS(), Logger: log}),
-		Logger: log, Rand: rand.IntN, Process: os.Getpid(),
+		Logger: log, Rand: rand.IntN, Process: os.Getpid(), TLS: remoting.SelfSigned(clock.Real(), cryptorand.Reader),
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,7 +23,9 @@ import (
 
 	"github.com/merlinmq/merlin/broker"
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/remoting"
 )
 
 const usage = `usage: mqbroker [-c <arg>] [-h] [-m] [-n <arg>] [-p]
@@ -150,6 +153,7 @@ func serve(ctx context.Context, f flags, cfg *config.Config, out, errOut io.Writ
 		Logger:  log,
 		Rand:    rand.IntN,
 		Process: os.Getpid(),
+		TLS:     remoting.SelfSigned(clock.Real(), cryptorand.Reader),
 	})
 	if err != nil {
 		return err
