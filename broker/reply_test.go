@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,12 +39,12 @@ func TestReply_PushedToTheClientThatAsked(t *testing.T) {
 		body string
 	}
 	got := make(chan pushed, 4)
-	refuse := false
+	var refuse atomic.Bool
 	routes := remoting.NewRoutes()
 	remoting.On(routes, protocol.PushReplyMessageToClient, &remoting.Lane{Name: "push", Workers: 1, Capacity: 10},
 		func(q *remoting.Request, h *header.ReplyMessageRequest) (*remoting.Answer, error) {
 			got <- pushed{*h, string(q.Cmd.Body)}
-			if refuse {
+			if refuse.Load() {
 				return remoting.Refuse(protocol.SystemError, "no"), nil
 			}
 			return &remoting.Answer{}, nil
@@ -73,7 +74,7 @@ func TestReply_PushedToTheClientThatAsked(t *testing.T) {
 	require.Equal(t, "push reply message fail, channel of <nobody> not found.", a.Remark)
 	require.EqualValues(t, 1, h.QueueOffset.V, "stored all the same, as in Java")
 
-	refuse = true
+	refuse.Store(true)
 	a, _ = send(protocol.SendReplyMessageV2.Code, "asker")
 	require.Equal(t, "push reply message to askerfail.", a.Remark)
 	<-got
@@ -82,7 +83,7 @@ func TestReply_PushedToTheClientThatAsked(t *testing.T) {
 	a = r.call(protocol.SendReplyMessageV2.Code, sendHeader("SCHEDULE_TOPIC_XXXX", 0), []byte("x"))
 	require.Equal(t, protocol.NoPermission, protocol.ResponseCode(a.Code))
 
-	refuse = false
+	refuse.Store(false)
 	require.NoError(t, r.opts.Config.Update(map[string]string{"storeReplyMessageEnable": "false"}))
 	a, h = send(protocol.SendReplyMessageV2.Code, "asker")
 	require.Zero(t, a.Code, a.Remark)

@@ -26,6 +26,10 @@ func (s *Service) End(r *remoting.Request, q *header.EndTransactionRequest) (*re
 		s.Logger.Warn("transaction not ended", "group", q.ProducerGroup.V, "offset", q.CommitLogOffset.V, "addr", r.Conn.RemoteAddr(), "err", err)
 		return nil, err
 	}
+	if q.CommitOrRollback.V == message.SysFlagRollback {
+		// Java's success of a rollback has this remark.
+		return &remoting.Answer{Remark: "not set any response code", HasRemark: true}, nil
+	}
 	return &remoting.Answer{}, nil
 }
 
