@@ -42,6 +42,6 @@ func storeOptions(o *store.Options, c *config.Config) {
 	o.DiskCleanForciblyRatio = c.DiskSpaceCleanForciblyRatio
 	o.DiskWarningLevelRatio = c.DiskSpaceWarningLevelRatio
 	o.DeleteFileBatchMax = c.DeleteFileBatchMax
-	o.DeleteFilesInterval = c.DeleteCommitLogFilesInterval.Duration()
+	o.DeleteFilesInterval = max(c.DeleteCommitLogFilesInterval.Duration(), 1) // 0 would mean the store's default
 	o.CleanResourceInterval = c.CleanResourceInterval.Duration()
 }

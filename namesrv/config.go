@@ -170,6 +170,8 @@ func (c *Config) blackListed(key string) bool {
 }
 
 // errBlackListed refuses a change of a key in configBlackList.
+//
+//lint:ignore ST1005 Java's words, which reach the tool
 var errBlackListed = errors.New("Can not update config in black list.")
 
 // settings is the configuration in force and its file.

@@ -60,8 +60,8 @@ func TestServer_ErrorsBecomeCodes(t *testing.T) {
 	rs.Handle(3, nil, func(*Request) (*Answer, error) { panic("boom") })
 	rs.HandleBatch(4, nil, func(rs []*Request) {
 		rs[0].To().Send(&Answer{Code: 77})
-		var m map[string]int
-		m["x"] = 1
+		var none *Answer
+		none.Code = 1 // a nil pointer, as a mistake of a handler
 	})
 	rs.Handle(5, &Lane{Workers: 1}, func(*Request) (*Answer, error) { panic("pooled boom") })
 	s, addr := serve(t, ServerOptions{Routes: rs})
@@ -85,7 +85,7 @@ func TestServer_ErrorsBecomeCodes(t *testing.T) {
 	p.send(append(frameOf(4, 4, 0, ""), frameOf(4, 5, 0, "")...))
 	a, b := p.recv(), p.recv()
 	require.Equal(t, []int32{77, 1}, []int32{a.Code, b.Code}, "an answer given before the panic stands")
-	require.Contains(t, b.Remark, "nil map")
+	require.Contains(t, b.Remark, "nil pointer")
 
 	p.send(frameOf(5, 6, 0, ""))
 	require.Contains(t, p.recv().Remark, "pooled boom")

@@ -60,13 +60,6 @@ func (cs *calls) take(opaque int32) *call {
 	return k
 }
 
-// pending is the number of calls without an answer.
-func (cs *calls) pending() int {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	return len(cs.table)
-}
-
 // expire fails the calls whose deadline is over.
 func (cs *calls) expire(now int64) {
 	var late []*call

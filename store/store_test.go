@@ -89,14 +89,6 @@ func readAll(t testing.TB, s *Store, topic string, queue int32, offset int64) []
 	}
 }
 
-func bodies(n int, format string) []string {
-	out := make([]string, n)
-	for i := range out {
-		out[i] = fmt.Sprintf(format, i)
-	}
-	return out
-}
-
 func TestStore_PutAndGetOverFilesAndRestarts(t *testing.T) {
 	for name, fs := range map[string]vfs.FS{"mem": vfs.NewMem(), "os": vfs.OS()} {
 		t.Run(name, func(t *testing.T) {

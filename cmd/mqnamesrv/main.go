@@ -77,6 +77,7 @@ func parse(args []string) (f flags, err error) {
 			if !strings.HasPrefix(name, "-") {
 				continue // Java ignores words that are no options
 			}
+			//lint:ignore ST1005 Java's words
 			return f, fmt.Errorf("Unrecognized option: %s", args[i])
 		}
 		if !strings.HasPrefix(name, "-") {
@@ -84,6 +85,7 @@ func parse(args []string) (f flags, err error) {
 		}
 		if !joined {
 			if i++; i >= len(args) {
+				//lint:ignore ST1005 Java's words
 				return f, fmt.Errorf("Missing argument for option: %s", strings.TrimLeft(name, "-"))
 			}
 			value = args[i]
