@@ -3,7 +3,6 @@ package txn
 import (
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/merlinmq/merlin/broker/config"
@@ -81,7 +80,7 @@ func (s *Service) look(cfg *config.Config, start int64, e store.QueueEntry) bool
 		s.Logger.Error("a half message is unreadable", "queueOffset", e.QueueOffset, "gone", gone, "err", err)
 		return gone
 	}
-	id := strings.Clone(property(m, message.PropertyUniqKey))
+	id := identity(m)
 	claimed, superseded := s.table.tryClaim(e.QueueOffset, number(m, message.PropertyTransactionPreparedQueueOffset), id)
 	if !claimed {
 		return superseded

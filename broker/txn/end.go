@@ -50,7 +50,7 @@ func (s *Service) end(q *header.EndTransactionRequest) error {
 		s.ops.wakeUp()
 		return protocol.Errorf(protocol.ServiceNotAvailable, "Service not available now.")
 	}
-	at, ok := s.table.claim(m.QueueOffset, property(m, message.PropertyUniqKey))
+	at, ok := s.table.claim(m.QueueOffset, identity(m))
 	if !ok {
 		return nil
 	}
@@ -169,6 +169,6 @@ func (s *Service) Resume(_ *remoting.Request, q *header.ResumeCheckHalfMessageRe
 	if !kept(&res) {
 		return nil, protocol.Errorf(protocol.SystemError, "Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed.")
 	}
-	s.table.copied(strings.Clone(property(m, message.PropertyUniqKey)), res.QueueOffset)
+	s.table.copied(identity(m), res.QueueOffset)
 	return &remoting.Answer{}, nil
 }

@@ -29,7 +29,7 @@ type table struct {
 	mu      sync.Mutex // guards the rest
 	changed sync.Cond  // a busy entry is not busy any more
 	entries map[int64]entry
-	newest  map[string]int64 // by UNIQ_KEY: the newest copy of a half message that was put again
+	newest  map[string]int64 // by identity: the newest copy of a half message that was put again
 }
 
 func newTable() *table {
@@ -110,9 +110,7 @@ func (t *table) copied(id string, offset int64) {
 
 // copiedLocked REQUIRES: t.mu.
 func (t *table) copiedLocked(id string, offset int64) {
-	if id != "" {
-		t.newest[id] = max(offset, t.newest[id])
-	}
+	t.newest[id] = max(offset, t.newest[id])
 }
 
 // load notes an ended transaction that the removal queue tells of.

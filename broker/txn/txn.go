@@ -119,7 +119,7 @@ func (s *Service) loadHalf() int64 {
 	from := s.saved(topic.TransHalf)
 	s.each(topic.TransHalf, from, func(m *message.Message) {
 		if number(m, message.PropertyTransactionCheckTimes) >= 0 || number(m, message.PropertyTransactionPreparedQueueOffset) >= 0 {
-			s.table.copied(strings.Clone(property(m, message.PropertyUniqKey)), m.QueueOffset)
+			s.table.copied(identity(m), m.QueueOffset)
 		}
 	})
 	return from
@@ -205,6 +205,13 @@ func (s *Service) publish(p progress) {
 func property(m *message.Message, name string) string {
 	v, _ := message.Get(m.Properties, name)
 	return v
+}
+
+// identity is what a half message and its copies have in common, and no other
+// message: an application may use its own UNIQ_KEY twice, and a client that
+// retries a send does.
+func identity(m *message.Message) string {
+	return property(m, message.PropertyUniqKey) + "@" + strconv.FormatInt(m.BornTimestamp, 10)
 }
 
 // number is a property that is a number, -1 when it has none or it is not.

@@ -476,3 +476,21 @@ func TestEnd_ConcurrentlyOnce(t *testing.T) {
 	wg.Wait()
 	require.Equal(t, "a", w.bodies("T", 3))
 }
+
+func TestCheck_TwoTransactionsWithOneKey(t *testing.T) {
+	w := newWorld(t, "")
+	w.send("a")
+	w.clock.Advance(time.Second)
+	w.ids-- // an application that makes its own UNIQ_KEY
+	w.send("b")
+	w.checks()
+	as := w.checks()
+	require.Len(t, as, 2)
+	w.kill(false)
+	as = w.checks()
+	require.Len(t, as, 2)
+	for _, a := range as {
+		require.NoError(t, w.end(answer(a, message.SysFlagCommit)))
+	}
+	require.ElementsMatch(t, []string{"a", "b"}, strings.Fields(w.bodies("T", 3)))
+}
