@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,37 +14,32 @@ import (
 	"github.com/merlinmq/merlin/conformance/suite"
 )
 
-// notYet are features that Merlin has not got; the cases that need them run on
-// Java alone. An entry goes when the feature comes.
-var notYet = map[string]string{
-	suite.NeedsRequestReply: "Merlin has no request-reply yet (docs/SKIPPED.md)",
-	suite.NeedsTransactions: "Merlin has no transactions yet (docs/SKIPPED.md)",
-}
-
 // Every promise of the suite holds on Merlin and on the Java servers, as the
 // Go client sees it. MERLIN_CASE is a regular expression of the cases to run.
 func TestGoClient(t *testing.T) {
+	t.Parallel() // with the admin tool, which has clusters of its own; the Java clients come before
 	match := regexp.MustCompile(os.Getenv("MERLIN_CASE"))
 	forEach(t, func(t *testing.T, c cluster.Cluster) {
-		o := suite.Options{NameServer: c.NameServer(), Control: c, Match: match, Parallel: 12}
-		if strings.HasSuffix(c.Name(), "merlin") {
-			o.Lacks = notYet
-		}
-		results, err := suite.Run(context.Background(), o)
+		results, err := suite.Run(context.Background(), suite.Options{NameServer: c.NameServer(), Control: c, Match: match, Parallel: 12})
 		require.NoError(t, err)
 		require.NotEmpty(t, results, "no case has a name that matches %q", match)
-		for _, r := range results {
-			t.Run(r.Case.Name, func(t *testing.T) {
-				t.Logf("%s: %s (%v)", r.Status, r.Case.Promise, r.Duration.Round(1e6))
-				switch r.Status {
-				case suite.Skipped:
-					t.Skip(r.Reason)
-				case suite.Failed:
-					t.Errorf("%s\n%s", r.Reason, strings.Join(r.Log, "\n"))
-				}
-			})
-		}
+		report(t, results)
 	})
+}
+
+// report makes a subtest of each result.
+func report(t *testing.T, results []suite.Result) {
+	for _, r := range results {
+		t.Run(r.Case.Name, func(t *testing.T) {
+			t.Logf("%s: %s (%v)", r.Status, r.Case.Promise, r.Duration.Round(time.Millisecond))
+			switch r.Status {
+			case suite.Skipped:
+				t.Skip(r.Reason)
+			case suite.Failed:
+				t.Errorf("%s\n%s", r.Reason, strings.Join(r.Log, "\n"))
+			}
+		})
+	}
 }
 
 // The table of cases is well formed: names are unique, areas known, promises

@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
-	"regexp"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,12 +16,6 @@ import (
 	javaclients "github.com/merlinmq/merlin/conformance/java"
 	"github.com/merlinmq/merlin/conformance/reference"
 )
-
-// javaNotYet are cases of the Java clients that need what Merlin has not got.
-var javaNotYet = map[string]string{
-	"request-reply":      "Merlin has no request-reply yet (docs/SKIPPED.md)",
-	"transaction-commit": "Merlin has no transactions yet (docs/SKIPPED.md)",
-}
 
 // leastJavaCases is how many results a full run must at least print: a program
 // that ends early must not pass.
@@ -46,16 +38,6 @@ func TestJavaClients(t *testing.T) {
 
 func runJava(t *testing.T, c cluster.Cluster, classPath string) {
 	pattern := os.Getenv("MERLIN_CASE")
-	if pattern == "" && strings.HasSuffix(c.Name(), "merlin") {
-		pattern = `^(?!` // a Java pattern: all but those that Merlin cannot do
-		sep := ""
-		for name, why := range javaNotYet {
-			pattern += sep + regexp.QuoteMeta(name) + `$`
-			sep = "|"
-			t.Run(name, func(t *testing.T) { t.Skip(why) })
-		}
-		pattern += `)`
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := javaclients.Command(ctx, classPath, t.TempDir(), c.NameServer(), pattern)
@@ -73,12 +55,8 @@ func runJava(t *testing.T, c cluster.Cluster, classPath string) {
 	if t.Failed() {
 		t.Logf("the program wrote:\n%s", tail(stderr.Bytes(), 4000))
 	}
-	if os.Getenv("MERLIN_CASE") == "" {
-		least := leastJavaCases
-		if strings.HasSuffix(c.Name(), "merlin") {
-			least -= len(javaNotYet)
-		}
-		require.GreaterOrEqual(t, len(results), least, "the program ended early:\n%s", tail(stderr.Bytes(), 4000))
+	if pattern == "" {
+		require.GreaterOrEqual(t, len(results), leastJavaCases, "the program ended early:\n%s", tail(stderr.Bytes(), 4000))
 	}
 }
 

@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -18,6 +19,12 @@ var shared struct {
 
 func TestMain(m *testing.M) {
 	suite.Child()
+	flag.Parse()
+	// Tests here wait most of the time; the default is the number of cores.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Println(err)
+		os.Exit(2)
+	}
 	code := m.Run()
 	for _, c := range shared.clusters {
 		if code != 0 {

@@ -21,6 +21,9 @@ const (
 //go:embed pom.xml src
 var project embed.FS
 
+// Project returns the files of the Maven project.
+func Project() fs.FS { return project }
+
 // Build builds the project with a client version unless that was done before,
 // and returns the class path of the program and its libraries.
 func Build(ctx context.Context, version string) (string, error) {

@@ -1,0 +1,101 @@
+package clients
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	javaclients "github.com/merlinmq/merlin/conformance/java"
+	"github.com/merlinmq/merlin/conformance/suite"
+)
+
+// tableStart and tableEnd enclose the part of the document that is made from the cases.
+const (
+	tableStart = "<!-- cases: made by TestCases_StandInTheDocument -->\n"
+	tableEnd   = "<!-- end of cases -->\n"
+)
+
+// docs/CONFORMANCE.md has every case with its promise, and the counts by area.
+// MERLIN_UPDATE=1 writes them.
+func TestCases_StandInTheDocument(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "CONFORMANCE.md")
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	head, rest, found := strings.Cut(string(b), tableStart)
+	require.True(t, found, "no line %q", tableStart)
+	_, tail, found := strings.Cut(rest, tableEnd)
+	require.True(t, found, "no line %q", tableEnd)
+	want := head + tableStart + caseTables(t) + tableEnd + tail
+	if os.Getenv("MERLIN_UPDATE") == "1" {
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
+		return
+	}
+	require.Equal(t, want, string(b), "run it with MERLIN_UPDATE=1")
+}
+
+type row struct{ area, name, promise string }
+
+func caseTables(t *testing.T) string {
+	var inGo []row
+	for _, c := range suite.Cases() {
+		inGo = append(inGo, row{c.Area, c.Name, c.Promise})
+	}
+	inJava := javaCases(t)
+	require.Len(t, inJava, leastJavaCases, "cases in the Java sources")
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| area | Go cases | Java cases |\n| --- | --- | --- |\n")
+	for _, area := range suite.Areas() {
+		fmt.Fprintf(&b, "| %s | %d | %d |\n", area, count(inGo, area), count(inJava, area))
+	}
+	fmt.Fprintf(&b, "| all | %d | %d |\n", len(inGo), len(inJava))
+	section(&b, "Go client (rocketmq-client-go v2.1.2)", inGo)
+	section(&b, "Java clients (4.9.8 and 5.3.3)", inJava)
+	return b.String()
+}
+
+func count(rows []row, area string) (n int) {
+	for _, r := range rows {
+		if r.area == area {
+			n++
+		}
+	}
+	return n
+}
+
+func section(b *strings.Builder, title string, rows []row) {
+	order := map[string]int{}
+	for i, a := range suite.Areas() {
+		order[a] = i
+	}
+	sort.SliceStable(rows, func(i, j int) bool { return order[rows[i].area] < order[rows[j].area] })
+	fmt.Fprintf(b, "\n### %s\n\n| area | case | promise |\n| --- | --- | --- |\n", title)
+	for _, r := range rows {
+		fmt.Fprintf(b, "| %s | `%s` | %s |\n", r.area, r.name, r.promise)
+	}
+	b.WriteString("\n")
+}
+
+var javaCase = regexp.MustCompile(`new Case\("([^"]+)",\s*"([^"]+)",\s*"([^"]+)"`)
+
+// javaCases reads the cases out of the Java sources.
+func javaCases(t *testing.T) []row {
+	var rows []row
+	require.NoError(t, fs.WalkDir(javaclients.Project(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".java") {
+			return err
+		}
+		source, err := fs.ReadFile(javaclients.Project(), path)
+		for _, m := range javaCase.FindAllStringSubmatch(string(source), -1) {
+			rows = append(rows, row{area: m[2], name: m[1], promise: m[3]})
+		}
+		return err
+	}))
+	return rows
+}
