@@ -187,7 +187,7 @@ func topicConfig(c *config.Config) topic.Config {
 	return topic.Config{
 		ClusterName: c.BrokerClusterName, BrokerName: c.BrokerName, AutoCreateTopic: c.AutoCreateTopicEnable,
 		DefaultQueues: c.DefaultTopicQueueNums, ClusterTopic: c.ClusterTopicEnable, BrokerTopic: c.BrokerTopicEnable,
-		TraceTopic: c.TraceTopicEnable, TraceTopicName: c.MsgTraceTopicName, ReviveQueues: c.ReviveQueueNum,
+		TraceTopic: c.TraceTopicEnable, TraceTopicName: c.MsgTraceTopicName, ReviveQueues: c.ReviveQueueNum, TimerTopic: true,
 	}
 }
 

@@ -34,7 +34,7 @@ type Config struct {
 	TraceTopic      bool  // traceTopicEnable
 	TraceTopicName  string
 	ReviveQueues    int32 // reviveQueueNum
-	TimerTopic      bool  // whether timer messages are served
+	TimerTopic      bool  // whether the topic of timer messages is there
 }
 
 // Options configure a Table.
