@@ -15,7 +15,7 @@ const (
 	// maxBatch is the longest slice that a batch handler gets.
 	maxBatch = 512
 	// keepRequests is how many request structs a wake-up keeps for the next.
-	keepRequests = 64
+	keepRequests = maxBatch
 	// keepBelow is the size of a frame up to which the struct it was decoded into
 	// is kept.
 	keepBelow = 64 << 10
