@@ -139,11 +139,10 @@ func (e *Env) Push(group, topic string, sel consumer.MessageSelector, h Handler,
 }
 
 func (e *Env) tryPush(group, topic string, sel consumer.MessageSelector, h Handler, opts ...consumer.Option) (*Inbox, error) {
-	instance := e.Name("i")
 	all := append([]consumer.Option{
 		consumer.WithNameServer(primitive.NamesrvAddr{e.NameServer}),
 		consumer.WithGroupName(group),
-		consumer.WithInstance(instance),
+		consumer.WithInstance(e.Name("i")),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),
 	}, opts...)
 	c, err := rocketmq.NewPushConsumer(all...)
@@ -168,23 +167,16 @@ func (e *Env) tryPush(group, topic string, sel consumer.MessageSelector, h Handl
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
+	e.Cleanup(func() { dropLocalOffsets(group) }) // after the stop, which writes them
 	e.Cleanup(box.stop)
-	e.Cleanup(func() { dropLocalOffsets(instance) })
 	return box, nil
 }
 
-// dropLocalOffsets removes the offset file that a broadcast consumer of this
-// instance left in the home directory.
-func dropLocalOffsets(instance string) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return
-	}
-	for _, pattern := range []string{"*@" + instance, filepath.Join("*", "*@"+instance)} {
-		found, _ := filepath.Glob(filepath.Join(home, ".rocketmq_client_go", pattern))
-		for _, f := range found {
-			_ = os.RemoveAll(f)
-		}
+// dropLocalOffsets removes the offset files that broadcast consumers of this
+// group left in the home directory.
+func dropLocalOffsets(group string) {
+	if home, err := os.UserHomeDir(); err == nil {
+		_ = os.RemoveAll(filepath.Join(home, ".rocketmq_client_go", group))
 	}
 }
 
