@@ -14,7 +14,7 @@ import (
 // and whole objects as extFields values (kept as their text), a language given by
 // number. It allocates and is bounded by the size of the header.
 func (c *Command) decodeJSONSlow(h []byte) error {
-	h = bytes.TrimLeft(h, " \t\r\n")
+	h = mendSurrogates(bytes.TrimLeft(h, " \t\r\n"))
 	it := jsoniter.ConfigDefault.BorrowIterator(h)
 	defer jsoniter.ConfigDefault.ReturnIterator(it)
 	if it.WhatIsNext() != jsoniter.ObjectValue {
@@ -36,6 +36,40 @@ func (c *Command) decodeJSONSlow(h []byte) error {
 		return frameError("JSON header: %v", it.Error)
 	}
 	return nil
+}
+
+// mendSurrogates writes a question mark for each escape that is half a surrogate
+// pair, as Java's encoder does with such a string and as the fast reader does;
+// json-iterator would make it U+FFFD. The common text without one is returned as
+// it is.
+func mendSurrogates(h []byte) []byte {
+	var out []byte
+	done := 0 // h is copied up to here, once something was mended
+	for i := 0; i < len(h); i++ {
+		if h[i] != '\\' {
+			continue
+		}
+		r, ok := hex4(h, i+2)
+		if i+1 >= len(h) || h[i+1] != 'u' || !ok {
+			i++ // the escaped character may be a backslash
+			continue
+		}
+		if r >= 0xD800 && r < 0xDC00 && i+7 < len(h) && h[i+6] == '\\' && h[i+7] == 'u' {
+			if low, ok := hex4(h, i+8); ok && low >= 0xDC00 && low < 0xE000 {
+				i += 11
+				continue
+			}
+		}
+		if r >= 0xD800 && r < 0xE000 {
+			out = append(append(out, h[done:i]...), '?')
+			done = i + 6
+		}
+		i += 5
+	}
+	if done == 0 {
+		return h
+	}
+	return append(out, h[done:]...)
 }
 
 // slowMember reads the value of one key of the command.
