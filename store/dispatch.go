@@ -150,7 +150,7 @@ func (d *dispatcher) one(pos, limit int64) (int64, error) {
 // record puts one message into its queue and the index and tells about it.
 func (d *dispatcher) record(m *message.Message, live bool) error {
 	var tags, uniq, keys, delay []byte
-	eachProperty(m.Properties, func(name, value []byte) {
+	for name, value := range message.Each(m.Properties) {
 		switch string(name) {
 		case message.PropertyTags:
 			tags = value
@@ -161,7 +161,7 @@ func (d *dispatcher) record(m *message.Message, live bool) error {
 		case message.PropertyDelayLevel:
 			delay = value
 		}
-	})
+	}
 	kind := message.TransactionType(m.SysFlag)
 	if kind == 0 || kind == message.SysFlagCommit {
 		if err := d.enqueue(m, d.s.tagsCode(m, tags, delay), live); err != nil {
@@ -262,22 +262,6 @@ func (d *dispatcher) retry(fn func() error) bool {
 			d.s.log.Warn("store: consume queues and index can be written again")
 			d.s.dispatchErr.Store(nil)
 			return true
-		}
-	}
-}
-
-// eachProperty walks the property text as Java does: pairs without a name or a
-// value do not count.
-func eachProperty(props []byte, fn func(name, value []byte)) {
-	for len(props) > 0 {
-		pair := props
-		if i := bytes.IndexByte(props, 2); i >= 0 {
-			pair, props = props[:i], props[i+1:]
-		} else {
-			props = nil
-		}
-		if i := bytes.IndexByte(pair, 1); i > 0 && i < len(pair)-1 {
-			fn(pair[:i], pair[i+1:])
 		}
 	}
 }

@@ -243,14 +243,14 @@ func (r *replay) entry(q *consumequeue.Queue, offset int64) (consumequeue.Entry,
 // repair writes an entry again whose tags code was torn off.
 func (r *replay) repair(q *consumequeue.Queue, e consumequeue.Entry, m *message.Message) error {
 	var tags, delay []byte
-	eachProperty(m.Properties, func(name, value []byte) {
+	for name, value := range message.Each(m.Properties) {
 		switch string(name) {
 		case message.PropertyTags:
 			tags = value
 		case message.PropertyDelayLevel:
 			delay = value
 		}
-	})
+	}
 	want := r.s.tagsCode(m, tags, delay)
 	if e.TagsCode == want || e.TagsCode != 0 && e.TagsCode != want>>32<<32 {
 		return nil // what another configuration made of it stays

@@ -3,6 +3,7 @@ package prepare
 import (
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol/message"
@@ -33,12 +34,8 @@ type Seen struct {
 // Scan reads a property text once.
 func Scan(text string) Seen {
 	var s Seen
-	for len(text) > 0 {
-		name, value, rest, ok := next(text)
-		text = rest
-		if !ok {
-			continue
-		}
+	for n, v := range message.Each(unsafe.Slice(unsafe.StringData(text), len(text))) {
+		name, value := view(n), view(v)
 		switch name {
 		case message.PropertyTags:
 			s.Tags = value
@@ -63,16 +60,8 @@ func Scan(text string) Seen {
 	return s
 }
 
-// next cuts the first property off; ok is false for a piece without a name or a
-// value, which Java skips too.
-func next(text string) (name, value, rest string, ok bool) {
-	piece := text
-	if end := strings.IndexByte(text, valueEnd); end >= 0 {
-		piece, rest = text[:end], text[end+1:]
-	}
-	name, value, ok = strings.Cut(piece, "\x01")
-	return name, value, rest, ok && name != ""
-}
+// view looks at bytes of the property text as a string.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // Added are the properties that the broker writes on a message that it takes in.
 type Added struct {

@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"iter"
 	"slices"
 
 	"github.com/merlinmq/merlin/compat/javastr"
@@ -29,6 +30,20 @@ func nextProperty(props []byte) (name, value, rest []byte, ok bool) {
 		}
 	}
 	return nil, nil, nil, false
+}
+
+// Each walks the pairs of a property text in their order, those that count for
+// Java: pairs without a name or a value do not. Name and value alias props.
+func Each(props []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for {
+			name, value, rest, ok := nextProperty(props)
+			if !ok || !yield(name, value) {
+				return
+			}
+			props = rest
+		}
+	}
 }
 
 // Get finds a property in the property text. The value aliases props. Of two
