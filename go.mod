@@ -3,6 +3,7 @@ module github.com/merlinmq/merlin
 go 1.26.8
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/apache/rocketmq-client-go/v2 v2.1.2
 	github.com/cloudwego/netpoll v0.7.2
 	github.com/json-iterator/go v1.1.12

@@ -4,6 +4,8 @@
 //	merlin demo       serves on free ports, sends and reads messages, and ends
 //	merlin conformance -n host:port [-vs host:port]
 //	                  runs the conformance cases against any RocketMQ cluster
+//	merlin bench send|pull|tail|limit
+//	                  measures any RocketMQ broker, or the machine's own limit
 package main
 
 import (
@@ -16,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/merlinmq/merlin/cmd/merlin/bench"
 	"github.com/merlinmq/merlin/conformance/suite"
 )
 
@@ -41,6 +44,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	}
 	if command == "conformance" {
 		return runConformance(ctx, args, out, errOut)
+	}
+	if command == "bench" {
+		return bench.Run(ctx, args, out, errOut)
 	}
 	flags := flag.NewFlagSet("merlin "+command, flag.ContinueOnError)
 	flags.SetOutput(errOut)
@@ -76,6 +82,8 @@ func usage(w io.Writer, flags *flag.FlagSet) {
   merlin demo       serve on free ports, send and read messages, and end
   merlin conformance -n host:port [-vs host:port] [-run pattern] [-json]
                     run the conformance cases against any RocketMQ cluster
+  merlin bench send|pull|tail|limit [flags]
+                    measure any RocketMQ broker, or the machine's own limit
 
 Flags:`)
 	flags.PrintDefaults()

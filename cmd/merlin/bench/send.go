@@ -1,0 +1,263 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// lane is what one connection measures.
+type lane struct {
+	b       *bench
+	c       *conn
+	id      int
+	queue   int
+	counted int64
+	h       *hdrhistogram.Histogram
+}
+
+// lanes opens the connections of a run. The returned function closes them.
+func (b *bench) lanes(ctx context.Context) ([]*lane, func(), error) {
+	var all []*lane
+	var ends []func()
+	end := func() {
+		for _, f := range ends {
+			f()
+		}
+	}
+	for i := range b.conns {
+		c, stop, err := dial(ctx, b.broker)
+		if err != nil {
+			end()
+			return nil, nil, err
+		}
+		ends = append(ends, stop)
+		all = append(all, &lane{b: b, c: c, id: i, queue: i, h: newHistogram()})
+	}
+	return all, end, nil
+}
+
+// send runs the connections and reads the server's usage between the warm-up and
+// the end.
+func (b *bench) send(ctx context.Context) (*Report, error) {
+	lanes, end, err := b.lanes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	kind := fmt.Sprintf("send %d×%d, %d bytes, %d queues", b.conns, b.window, b.size, b.queues)
+	work := (*lane).closed
+	switch {
+	case b.rate > 0:
+		kind, work = fmt.Sprintf("send %.0f/s over %d connections, %d bytes, %d queues", b.rate, b.conns, b.size, b.queues), (*lane).open
+	case b.oneway:
+		kind, work = kind+", one-way", (*lane).oneWay
+	}
+	if b.unbatched {
+		kind += ", one write a message"
+	}
+	b.start()
+	var wg sync.WaitGroup
+	for _, l := range lanes {
+		wg.Go(func() {
+			if err := work(l); err != nil {
+				b.fail(err)
+			}
+		})
+	}
+	before, after := b.watch(ctx)
+	wg.Wait()
+	r := b.merge(kind, lanes)
+	r.Server = after.since(before, r.Count)
+	return r, ctx.Err()
+}
+
+// watch reads the server's usage at the end of the warm-up and at the end.
+func (b *bench) watch(ctx context.Context) (before, after *Usage) {
+	sleep(ctx, b.warmed)
+	before, _ = usage(b.pid)
+	sleep(ctx, b.end)
+	after, _ = usage(b.pid)
+	return before, after
+}
+
+// sleep waits until t or the end of ctx.
+func sleep(ctx context.Context, t time.Time) {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// merge adds up the lanes of a run that was bounded by time.
+func (b *bench) merge(kind string, lanes []*lane) *Report {
+	r := &Report{Work: kind, Broker: b.broker, Seconds: b.duration.Seconds(), Failed: b.failed.Load(), FirstErr: b.firstFailure()}
+	h := newHistogram()
+	for _, l := range lanes {
+		r.Count += l.counted
+		h.Merge(l.h)
+	}
+	r.Rate = float64(r.Count) / r.Seconds
+	r.latencies(h)
+	return r
+}
+
+// put appends a send to the next queue. born is when it was meant to be sent.
+func (l *lane) put(opaque int32, born time.Time) {
+	b := l.b
+	l.queue++
+	t := &b.templates[l.queue%len(b.templates)]
+	at := len(l.c.out)
+	l.c.out = t.put(l.c.out, opaque, born.UnixMilli(), b.keys.Add(1)|b.run<<40)
+	if b.work == "tail" {
+		t.stamp(l.c.out[at:], int64(born.Sub(b.began)), b.run)
+	}
+}
+
+// took counts an answer that came now for a message that was sent at born.
+func (l *lane) took(a answer, born, now time.Time) {
+	b := l.b
+	if a.code != 0 {
+		b.fail(refusal(a))
+		return
+	}
+	b.total.Add(1)
+	if now.Before(b.warmed) || !now.Before(b.end) {
+		return
+	}
+	l.counted++
+	record(l.h, now.Sub(born))
+}
+
+// closed keeps the window full: it writes what is free and reads what is there.
+func (l *lane) closed() error {
+	b, c := l.b, l.c
+	born := make([]time.Time, b.window)
+	free := make([]int32, b.window)
+	for i := range free {
+		free[i] = int32(i)
+	}
+	_ = c.SetReadDeadline(b.end.Add(callTimeout))
+	for now := time.Now(); ; {
+		for ; len(free) > 0 && now.Before(b.end); free = free[:len(free)-1] {
+			slot := free[len(free)-1]
+			born[slot] = now
+			l.put(firstOpaque+slot, now)
+			if b.unbatched {
+				if err := c.flush(); err != nil {
+					return err
+				}
+				now = time.Now()
+			}
+		}
+		if len(free) == b.window {
+			return nil
+		}
+		if err := c.flush(); err != nil {
+			return err
+		}
+		for first := true; len(free) < b.window && (first || c.r.Buffered() > 0); first = false {
+			a, err := c.read()
+			if err != nil {
+				return err
+			}
+			slot := a.opaque - firstOpaque
+			if slot < 0 || int(slot) >= b.window || born[slot].IsZero() {
+				return fmt.Errorf("bench: an answer to %d, which was not asked", a.opaque)
+			}
+			now = time.Now()
+			l.took(a, born[slot], now)
+			born[slot] = time.Time{}
+			free = append(free, slot)
+		}
+	}
+}
+
+// oneWay writes windows of sends without answers. The count is what the socket
+// took, so it may be ahead of the broker by what the buffers between them hold.
+func (l *lane) oneWay() error {
+	b, c := l.b, l.c
+	_ = c.SetWriteDeadline(b.end.Add(callTimeout))
+	for now := time.Now(); now.Before(b.end); now = time.Now() {
+		for range b.window {
+			l.put(firstOpaque, now)
+			if b.unbatched {
+				if err := c.flush(); err != nil {
+					return err
+				}
+			}
+		}
+		if err := c.flush(); err != nil {
+			return err
+		}
+		b.total.Add(int64(b.window))
+		if !now.Before(b.warmed) {
+			l.counted += int64(b.window)
+		}
+	}
+	return nil
+}
+
+// open sends at a rate, whether answers come or not. The n-th message is due at
+// a time that is known, so an answer's opaque tells its latency from that time:
+// a stall of the server counts for every message that had to wait.
+func (l *lane) open() error {
+	b, c := l.b, l.c
+	gap := time.Duration(float64(time.Second) * float64(b.conns) / b.rate)
+	begin := b.began.Add(gap * time.Duration(l.id) / time.Duration(b.conns))
+	var sent atomic.Int64
+	sent.Store(-1) // not known before the last is written
+	_ = c.SetDeadline(b.end.Add(callTimeout))
+	read := make(chan error, 1)
+	go func() {
+		err := l.answers(begin, gap, &sent)
+		_ = c.SetWriteDeadline(time.Now()) // a writer that is stuck ends too
+		read <- err
+	}()
+	n := int64(0)
+	due := begin
+	var err error
+	for err == nil && due.Before(b.end) {
+		if d := time.Until(due); d > 0 {
+			time.Sleep(d)
+		}
+		for now := time.Now(); !due.After(now) && due.Before(b.end) && len(c.out) < readBuffer; {
+			l.put(firstOpaque+int32(n), due)
+			n++
+			due = begin.Add(gap * time.Duration(n))
+			if b.unbatched {
+				break
+			}
+		}
+		err = c.flush()
+	}
+	sent.Store(n)
+	_ = c.SetReadDeadline(time.Now().Add(time.Second)) // the last answers
+	if rerr := <-read; err == nil {
+		err = rerr
+	}
+	return err
+}
+
+// answers reads until every message that was sent has its answer.
+func (l *lane) answers(begin time.Time, gap time.Duration, sent *atomic.Int64) error {
+	for got := int64(0); ; got++ {
+		if n := sent.Load(); n >= 0 && got >= n {
+			return nil
+		}
+		a, err := l.c.read()
+		if err != nil {
+			if n := sent.Load(); n >= 0 && got >= n {
+				return nil // it waited for one more when the last was written
+			}
+			return fmt.Errorf("bench: after %d answers: %w", got, err)
+		}
+		l.took(a, begin.Add(gap*time.Duration(a.opaque-firstOpaque)), time.Now())
+	}
+}
