@@ -100,6 +100,7 @@ func (s *limit) handle(nc net.Conn) {
 	r := bufio.NewReaderSize(nc, readBuffer)
 	var in, out []byte
 	var err error
+	w := &writer{}
 	for {
 		if r.Buffered() == 0 || len(out) > readBuffer {
 			if _, err := nc.Write(out); err != nil {
@@ -114,13 +115,22 @@ func (s *limit) handle(nc net.Conn) {
 		if err != nil {
 			return
 		}
-		out = s.answer(out, a)
+		out = s.answer(w, out, a)
 	}
 }
 
+// writer is what a connection answers with, kept so that a message costs no
+// allocation.
+type writer struct {
+	o    wire.Outgoing
+	send header.SendMessageResponse
+	pull header.PullMessageResponse
+}
+
 // answer appends the answer of one request.
-func (s *limit) answer(out []byte, a answer) []byte {
-	o := wire.Outgoing{Opaque: a.opaque, Flag: wire.FlagResponse, Version: version}
+func (s *limit) answer(w *writer, out []byte, a answer) []byte {
+	w.o = wire.Outgoing{Opaque: a.opaque, Flag: wire.FlagResponse, Version: version}
+	o := &w.o
 	var payload []byte
 	switch a.code {
 	case codeSend:
@@ -128,7 +138,8 @@ func (s *limit) answer(out []byte, a answer) []byte {
 		if flag, _ := number(a.head, `"flag":`); int32(flag)&wire.FlagOneway != 0 {
 			return out
 		}
-		o.Header = &header.SendMessageResponse{MsgID: wire.Some("7F00000100002AA90000000000000000"), QueueID: wire.Some(int32(0)), QueueOffset: wire.Some(int64(at))}
+		w.send = header.SendMessageResponse{MsgID: wire.Some("7F00000100002AA90000000000000000"), QueueID: wire.Some(int32(0)), QueueOffset: wire.Some(int64(at))}
+		o.Header = &w.send
 	case codePull:
 		from, _ := number(a.head, `"queueOffset":"`)
 		next := from + int64(s.perPull)
@@ -137,7 +148,8 @@ func (s *limit) answer(out []byte, a answer) []byte {
 		} else {
 			payload = s.batch
 		}
-		o.Header = &header.PullMessageResponse{SuggestWhichBrokerID: wire.Some(int64(0)), NextBeginOffset: wire.Some(next), MinOffset: wire.Some(int64(0)), MaxOffset: wire.Some(s.depth)}
+		w.pull = header.PullMessageResponse{SuggestWhichBrokerID: wire.Some(int64(0)), NextBeginOffset: wire.Some(next), MinOffset: wire.Some(int64(0)), MaxOffset: wire.Some(s.depth)}
+		o.Header = &w.pull
 	case codeMaxOffset:
 		o.Header = &header.GetMaxOffsetResponse{Offset: wire.Some(s.depth)}
 	case codeCreateTopic:
@@ -150,7 +162,7 @@ func (s *limit) answer(out []byte, a answer) []byte {
 	default:
 		o.Code, o.HasRemark, o.Remark = 3, true, "the limit serves send, pull, max offset, create topic and route"
 	}
-	out = wire.AppendHead(out, &o, len(payload))
+	out = wire.AppendHead(out, o, len(payload))
 	return append(out, payload...)
 }
 
