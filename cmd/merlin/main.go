@@ -4,7 +4,7 @@
 //	merlin demo       serves on free ports, sends and reads messages, and ends
 //	merlin conformance -n host:port [-vs host:port]
 //	                  runs the conformance cases against any RocketMQ cluster
-//	merlin bench send|pull|tail|limit
+//	merlin bench send|pull|tail|soak|limit
 //	                  measures any RocketMQ broker, or the machine's own limit
 package main
 
@@ -82,7 +82,7 @@ func usage(w io.Writer, flags *flag.FlagSet) {
   merlin demo       serve on free ports, send and read messages, and end
   merlin conformance -n host:port [-vs host:port] [-run pattern] [-json]
                     run the conformance cases against any RocketMQ cluster
-  merlin bench send|pull|tail|limit [flags]
+  merlin bench send|pull|tail|soak|limit [flags]
                     measure any RocketMQ broker, or the machine's own limit
 
 Flags:`)

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,12 +21,15 @@ import (
 // options are the flags of all kinds of work.
 type options struct {
 	nameServer, broker, topic string
-	queues, conns, window     int
+	topics, queues            int
+	conns, window             int
 	size, maxMessages, laps   int
 	pid                       int
+	count                     int64
 	rate                      float64
-	duration, warm            time.Duration
+	duration, warm, every     time.Duration
 	oneway, unbatched, asJSON bool
+	html, svg                 string
 }
 
 // bench is one run.
@@ -37,37 +43,47 @@ type bench struct {
 	errOut io.Writer
 
 	templates []template
+	payload   []byte
 	keys      atomic.Uint64
-	total     atomic.Int64 // everything, for the progress line
-	failed    atomic.Int64
-	first     atomic.Pointer[string] // the first failure
+	total     atomic.Int64 // everything, for the progress line and the plot
+	marks     []mark       // total over time, written by watchProgress
+	live      *live        // what a soak looks at while it runs; nil otherwise
+
+	failMu sync.Mutex // guards failures; taken for a failure only
+	fails  failures
+}
+
+// failures are the requests of the measured time that did not succeed.
+type failures struct {
+	count int64
+	warm  int64 // failures during the warm-up
+	codes map[string]int64
+	first string
 }
 
 const help = `Usage: merlin bench <work> [flags]
 
   send    send messages: closed loop (-c connections, -w window) or open loop (-rate)
-  pull    read a topic again and again, one pull of every queue under way on each connection
+  pull    catch up: read topics from their start, a pull of every queue under way
   tail    latency from send to a long-polling consumer, at -rate
-  limit   serve the least that a broker could do, to see the machine's limit`
+  soak    send at -rate with a consumer group that keeps up, and watch the server
+  limit   serve the least that a broker could do, to see the machine's limit
 
-// Run is "merlin bench"; args follow that word. It returns an error when the
-// flags are wrong, when the broker cannot be reached, or when nothing succeeded.
+"merlin bench <work> -h" lists the flags of each.`
+
+// Run is "merlin bench"; args follow that word. It prints the report and
+// returns an error when the flags are wrong, when the broker cannot be reached,
+// and when nothing succeeded or anything failed.
 func Run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprintln(errOut, help)
-		return errors.New("bench: which work? send, pull, tail or limit")
+		return errors.New("bench: which work? send, pull, tail, soak or limit")
 	}
-	work, args := args[0], args[1:]
-	switch work {
-	case "limit":
-		return runLimit(ctx, args, out, errOut)
-	case "send", "pull", "tail":
-	default:
-		fmt.Fprintln(errOut, help)
-		return fmt.Errorf("bench: unknown work %q", work)
+	if args[0] == "limit" {
+		return runLimit(ctx, args[1:], out, errOut)
 	}
-	b := &bench{work: work, errOut: errOut, run: rand.Uint64()}
-	if err := b.parse(args); err != nil {
+	b, err := newBench(args, errOut)
+	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
 		}
@@ -80,10 +96,31 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if err := report.write(out, b.asJSON); err != nil {
 		return err
 	}
-	if report.Count == 0 {
-		return errors.New("bench: no message succeeded")
+	if err := report.plot(b.html, b.svg); err != nil {
+		return err
 	}
-	return nil
+	return report.verdict()
+}
+
+// Measure is Run for a program: it gives the report instead of printing it. A
+// report with failures is no error here; the caller looks at Failed.
+func Measure(ctx context.Context, args []string, errOut io.Writer) (*Report, error) {
+	b, err := newBench(args, errOut)
+	if err != nil {
+		return nil, err
+	}
+	return b.measure(ctx)
+}
+
+func newBench(args []string, errOut io.Writer) (*bench, error) {
+	switch args[0] {
+	case "send", "pull", "tail", "soak":
+	default:
+		fmt.Fprintln(errOut, help)
+		return nil, fmt.Errorf("bench: unknown work %q", args[0])
+	}
+	b := &bench{work: args[0], errOut: errOut, run: rand.Uint64(), fails: failures{codes: map[string]int64{}}}
+	return b, b.parse(args[1:])
 }
 
 func (b *bench) parse(args []string) error {
@@ -92,11 +129,14 @@ func (b *bench) parse(args []string) error {
 	f.StringVar(&b.nameServer, "n", "", "name server; the broker is the first master of the topic's route")
 	f.StringVar(&b.broker, "b", "", "broker, instead of -n")
 	f.StringVar(&b.topic, "topic", "bench", "topic, created when it is not there")
-	f.IntVar(&b.queues, "queues", 8, "queues of the topic")
+	f.IntVar(&b.topics, "topics", 1, "number of topics; more than one are called <topic>-0, <topic>-1, ...")
+	f.IntVar(&b.queues, "queues", 8, "queues of each topic")
 	f.IntVar(&b.size, "size", 1024, "bytes of a body")
 	f.IntVar(&b.pid, "pid", 0, "process of the server, for its CPU time and memory")
 	f.DurationVar(&b.duration, "d", 10*time.Second, "how long to measure")
 	f.BoolVar(&b.asJSON, "json", false, "print JSON instead of a table")
+	f.StringVar(&b.html, "html", "", "file for a page with plots of throughput and latency")
+	f.StringVar(&b.svg, "svg", "", "file for the plots alone")
 	conns := 1
 	switch b.work {
 	case "send":
@@ -105,14 +145,19 @@ func (b *bench) parse(args []string) error {
 		f.BoolVar(&b.oneway, "oneway", false, "send without answers")
 		f.BoolVar(&b.unbatched, "unbatched", false, "one write a message")
 		f.Float64Var(&b.rate, "rate", 0, "messages a second over all connections (open loop); 0 is as fast as answers come")
-		f.DurationVar(&b.warm, "warm", time.Second, "time before it that is not counted")
+		f.DurationVar(&b.warm, "warmup", time.Second, "time before the measurement that is not counted; a JVM needs 15 s and more")
+		f.Int64Var(&b.count, "count", 0, "end after so many messages; 0 is until the time is over")
 	case "pull":
 		conns = 8
 		f.IntVar(&b.maxMessages, "max", 32, "messages of a pull")
-		f.IntVar(&b.laps, "laps", 0, "read each queue this often on each connection; 0 is until the time is over")
+		f.IntVar(&b.laps, "laps", 0, "read each queue this often; 0 is until the time is over")
 	case "tail":
 		f.Float64Var(&b.rate, "rate", 2000, "messages a second over all connections")
-		f.DurationVar(&b.warm, "warm", time.Second, "time before it that is not counted")
+		f.DurationVar(&b.warm, "warmup", time.Second, "time before the measurement that is not counted; a JVM needs 15 s and more")
+	case "soak":
+		conns = 4
+		f.Float64Var(&b.rate, "rate", 2000, "messages a second over all connections")
+		f.DurationVar(&b.every, "every", 5*time.Second, "time between two samples")
 	}
 	f.IntVar(&b.conns, "c", conns, "connections")
 	if err := f.Parse(args); err != nil {
@@ -133,6 +178,8 @@ func (b *bench) check() error {
 		return errors.New("bench: -topic is empty")
 	case b.queues < 1 || b.queues > 65536:
 		return fmt.Errorf("bench: -queues %d is not between 1 and 65536", b.queues)
+	case b.topics < 1 || b.topics > 100_000 || b.topics*b.queues > 1_000_000:
+		return fmt.Errorf("bench: -topics %d of %d queues is not between 1 and 1000000 queues", b.topics, b.queues)
 	case b.conns < 1 || b.conns > 10000:
 		return fmt.Errorf("bench: -c %d is not between 1 and 10000", b.conns)
 	case b.size < 1 || b.size > 4<<20:
@@ -140,26 +187,44 @@ func (b *bench) check() error {
 	case b.duration <= 0:
 		return fmt.Errorf("bench: -d %v is not positive", b.duration)
 	case b.warm < 0:
-		return fmt.Errorf("bench: -warm %v is negative", b.warm)
+		return fmt.Errorf("bench: -warmup %v is negative", b.warm)
 	case b.rate < 0:
 		return fmt.Errorf("bench: -rate %v is negative", b.rate)
+	case b.count < 0:
+		return fmt.Errorf("bench: -count %d is negative", b.count)
 	case b.work == "send" && (b.window < 1 || b.window > 65536):
 		return fmt.Errorf("bench: -w %d is not between 1 and 65536", b.window)
+	case b.count > 0 && b.rate > 0:
+		return errors.New("bench: -count and -rate exclude each other: an open loop ends with its time")
 	case b.oneway && b.rate > 0:
 		return errors.New("bench: -oneway and -rate exclude each other: a one-way send has no answer to measure")
 	case b.work == "pull" && (b.maxMessages < 1 || b.maxMessages > 1024):
 		return fmt.Errorf("bench: -max %d is not between 1 and 1024", b.maxMessages)
 	case b.laps < 0:
 		return fmt.Errorf("bench: -laps %d is negative", b.laps)
-	case b.work == "tail" && b.rate == 0:
-		return errors.New("bench: tail needs a -rate")
-	case b.work == "tail" && b.size < stampSize:
-		return fmt.Errorf("bench: tail needs a -size of at least %d", stampSize)
+	case b.arrives() && b.rate == 0:
+		return fmt.Errorf("bench: %s needs a -rate", b.work)
+	case b.arrives() && b.size < stampSize:
+		return fmt.Errorf("bench: %s needs a -size of at least %d", b.work, stampSize)
+	case b.work == "soak" && (b.every < 100*time.Millisecond || b.every > b.duration/4):
+		return fmt.Errorf("bench: -every %v is not between 100ms and a quarter of -d", b.every)
 	}
 	return nil
 }
 
-// measure prepares the topic, runs the work and reports.
+// arrives says whether a consumer measures the messages.
+func (b *bench) arrives() bool { return b.work == "tail" || b.work == "soak" }
+
+// settings are the flags of the run, for the report.
+func (b *bench) settings() map[string]any {
+	return map[string]any{
+		"topic": b.topic, "topics": b.topics, "queues": b.queues, "connections": b.conns, "window": b.window, "size": b.size,
+		"max": b.maxMessages, "laps": b.laps, "count": b.count, "rate": b.rate, "seconds": b.duration.Seconds(),
+		"warmupSeconds": b.warm.Seconds(), "oneway": b.oneway, "unbatched": b.unbatched,
+	}
+}
+
+// measure prepares the topics, runs the work and reports.
 func (b *bench) measure(ctx context.Context) (*Report, error) {
 	if err := b.findBroker(ctx); err != nil {
 		return nil, err
@@ -173,16 +238,27 @@ func (b *bench) measure(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	stop, done := make(chan struct{}), make(chan struct{})
-	go func() { defer close(done); progress(b.errOut, &b.total, stop) }()
-	defer func() { close(stop); <-done }()
+	go func() { defer close(done); b.watchProgress(stop) }()
+	var r *Report
+	var err error
 	switch b.work {
 	case "send":
-		return b.send(ctx)
+		r, err = b.send(ctx)
 	case "pull":
-		return b.pull(ctx)
+		r, err = b.pull(ctx)
+	case "tail":
+		r, err = b.tail(ctx)
 	default:
-		return b.tail(ctx)
+		r, err = b.soak(ctx)
 	}
+	close(stop)
+	<-done
+	if err != nil {
+		return nil, err
+	}
+	r.marks = b.marks
+	r.Settings = b.settings()
+	return r, nil
 }
 
 // findBroker asks the name server where the broker is, when -n was given. The
@@ -196,7 +272,7 @@ func (b *bench) findBroker(ctx context.Context) error {
 		return err
 	}
 	defer end()
-	for _, topic := range []string{b.topic, "TBW102"} {
+	for _, topic := range []string{b.topicName(0), "TBW102"} {
 		var text []byte
 		text, err = c.call(codeRoute, &header.GetRouteInfoRequest{Topic: wire.Some(topic), AcceptStandardJSONOnly: wire.Some(true)}, nil)
 		if err != nil {
@@ -217,7 +293,22 @@ func (b *bench) findBroker(ctx context.Context) error {
 	return err
 }
 
-// prepare creates the topic and encodes the templates.
+// topicName is the name of the i-th topic.
+func (b *bench) topicName(i int) string {
+	if b.topics == 1 {
+		return b.topic
+	}
+	return b.topic + "-" + strconv.Itoa(i)
+}
+
+// slots is the number of queues of all topics.
+func (b *bench) slots() int { return b.topics * b.queues }
+
+// slot is the i-th queue of all topics. Neighbours are of different topics, so
+// that a window spreads as far as it can.
+func (b *bench) slot(i int) (topic string, queue int) { return b.topicName(i % b.topics), i / b.topics }
+
+// prepare creates the topics and encodes the templates.
 func (b *bench) prepare(ctx context.Context) error {
 	c, end, err := dial(ctx, b.broker)
 	if err != nil {
@@ -225,19 +316,26 @@ func (b *bench) prepare(ctx context.Context) error {
 	}
 	defer end()
 	n := int32(b.queues)
-	if _, err := c.call(codeCreateTopic, &header.CreateTopicRequest{
-		Topic: wire.Some(b.topic), DefaultTopic: wire.Some("TBW102"), ReadQueueNums: wire.Some(n), WriteQueueNums: wire.Some(n),
-		Perm: wire.Some(int32(6)), TopicFilterType: wire.Some("SINGLE_TAG"), TopicSysFlag: wire.Some(int32(0)), Order: wire.Some(false),
-		Attributes: wire.Some(""),
-	}, nil); err != nil {
-		return fmt.Errorf("bench: create topic %s: %w", b.topic, err)
+	began := time.Now()
+	for i := range b.topics {
+		if _, err := c.call(codeCreateTopic, &header.CreateTopicRequest{
+			Topic: wire.Some(b.topicName(i)), DefaultTopic: wire.Some("TBW102"), ReadQueueNums: wire.Some(n), WriteQueueNums: wire.Some(n),
+			Perm: wire.Some(int32(6)), TopicFilterType: wire.Some("SINGLE_TAG"), TopicSysFlag: wire.Some(int32(0)), Order: wire.Some(false),
+			Attributes: wire.Some(""),
+		}, nil); err != nil {
+			return fmt.Errorf("bench: create topic %s: %w", b.topicName(i), err)
+		}
 	}
-	payload := make([]byte, b.size)
-	for i := range payload {
-		payload[i] = byte('a' + i%26)
+	if b.topics > 1 {
+		fmt.Fprintf(b.errOut, "%d topics of %d queues created in %.1f s\n", b.topics, b.queues, time.Since(began).Seconds())
 	}
-	for q := range b.queues {
-		t, err := newTemplate(b.topic, q, payload, b.oneway)
+	b.payload = make([]byte, b.size)
+	for i := range b.payload {
+		b.payload[i] = byte('a' + i%26)
+	}
+	for i := range b.slots() {
+		topic, queue := b.slot(i)
+		t, err := newTemplate(topic, queue, b.size, b.oneway)
 		if err != nil {
 			return err
 		}
@@ -253,17 +351,52 @@ func (b *bench) start() {
 	b.end = b.warmed.Add(b.duration)
 }
 
-// fail counts a failure and keeps the first.
-func (b *bench) fail(err error) {
-	b.failed.Add(1)
-	text := err.Error()
-	b.first.CompareAndSwap(nil, &text)
+// fail counts a failure under a name and keeps the first.
+func (b *bench) fail(name string, err error) {
+	b.failMu.Lock()
+	defer b.failMu.Unlock()
+	f := &b.fails
+	if f.first == "" {
+		f.first = err.Error()
+	}
+	if time.Now().Before(b.warmed) {
+		f.warm++
+		return
+	}
+	f.count++
+	f.codes[name]++
 }
 
-// firstFailure is the text of it, or empty.
-func (b *bench) firstFailure() string {
-	if p := b.first.Load(); p != nil {
-		return *p
+// broken counts a connection that ended with an error.
+func (b *bench) broken(err error) {
+	if err != nil {
+		b.fail("connection", err)
 	}
-	return ""
+}
+
+// failed copies what failed so far.
+func (b *bench) failed() failures {
+	b.failMu.Lock()
+	defer b.failMu.Unlock()
+	f := b.fails
+	f.codes = map[string]int64{}
+	for k, v := range b.fails.codes {
+		f.codes[k] = v
+	}
+	return f
+}
+
+// plot writes the files that were asked for.
+func (r *Report) plot(html, svg string) error {
+	if html != "" {
+		if err := os.WriteFile(html, r.page(), 0o644); err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+	}
+	if svg != "" {
+		if err := os.WriteFile(svg, r.drawing(), 0o644); err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+	}
+	return nil
 }

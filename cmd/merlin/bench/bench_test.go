@@ -63,36 +63,45 @@ func bench1(t *testing.T, args ...string) Report {
 
 func TestBench_OnMerlin(t *testing.T) {
 	_, addr := servers(t)
-	sent := bench1(t, "send", "-b", addr, "-topic", "counted", "-queues", "4", "-c", "4", "-w", "4", "-size", "100", "-d", "300ms", "-warm", "0")
+	sent := bench1(t, "send", "-b", addr, "-topic", "counted", "-queues", "4", "-c", "4", "-w", "4", "-size", "100", "-d", "300ms", "-warmup", "0")
 	require.Positive(t, sent.P50)
 	read := bench1(t, "pull", "-b", addr, "-topic", "counted", "-queues", "4", "-c", "2", "-laps", "1", "-d", "30s")
 	// Answers that came after the end are stored and not counted.
-	require.GreaterOrEqual(t, read.Count, 2*sent.Count)
-	require.LessOrEqual(t, read.Count, 2*(sent.Count+4*4))
-	require.Zero(t, read.Count%2, "both connections read the same")
+	require.GreaterOrEqual(t, read.Count, sent.Count)
+	require.LessOrEqual(t, read.Count, sent.Count+4*4)
 
-	bench1(t, "send", "-b", addr, "-queues", "2", "-c", "2", "-w", "8", "-unbatched", "-d", "200ms", "-warm", "0")
-	bench1(t, "send", "-b", addr, "-queues", "2", "-c", "2", "-w", "8", "-oneway", "-d", "100ms", "-warm", "0")
-	open := bench1(t, "send", "-b", addr, "-queues", "2", "-c", "2", "-rate", "500", "-d", "400ms", "-warm", "0")
+	bench1(t, "send", "-b", addr, "-queues", "2", "-c", "2", "-w", "8", "-unbatched", "-d", "200ms", "-warmup", "0")
+	bench1(t, "send", "-b", addr, "-queues", "2", "-c", "2", "-w", "8", "-oneway", "-d", "100ms", "-warmup", "0")
+	open := bench1(t, "send", "-b", addr, "-queues", "2", "-c", "2", "-rate", "500", "-d", "400ms", "-warmup", "0")
 	require.LessOrEqual(t, open.Count, int64(202), "an open loop keeps its rate") // a slow machine may answer after the end
-	tail := bench1(t, "tail", "-b", addr, "-topic", "tailed", "-queues", "2", "-rate", "500", "-d", "400ms", "-warm", "0")
+	bench1(t, "send", "-b", addr, "-topic", "many", "-topics", "20", "-queues", "3", "-c", "2", "-w", "16", "-count", "1200", "-d", "30s", "-warmup", "0")
+	many := bench1(t, "pull", "-b", addr, "-topic", "many", "-topics", "20", "-queues", "3", "-c", "3", "-laps", "1", "-d", "30s")
+	require.EqualValues(t, 1200, many.Count)
+	tail := bench1(t, "tail", "-b", addr, "-topic", "tailed", "-queues", "2", "-rate", "500", "-d", "400ms", "-warmup", "0")
 	require.InDelta(t, 200, tail.Count, 2)
 	require.Positive(t, tail.P50)
 }
 
-func TestBench_OnLimit(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
+// startLimit serves on a free port until ctx ends.
+func startLimit(t *testing.T, ctx context.Context, args ...string) (addr string, done chan error) {
 	r, w := io.Pipe()
-	done := make(chan error, 1)
+	done = make(chan error, 1)
 	go func() {
-		done <- Run(ctx, []string{"limit", "-listen", "127.0.0.1:0", "-log", "16", "-depth", "3200"}, w, io.Discard)
+		err := Run(ctx, append([]string{"limit", "-listen", "127.0.0.1:0"}, args...), w, io.Discard)
+		_ = w.CloseWithError(err)
+		done <- err
 	}()
-	var addr string
 	_, err := fmt.Fscanf(r, "limit %s\n", &addr)
 	require.NoError(t, err)
-	bench1(t, "send", "-n", addr, "-c", "2", "-w", "4", "-d", "100ms", "-warm", "0")
+	return addr, done
+}
+
+func TestBench_OnLimit(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	addr, done := startLimit(t, ctx, "-log", "16", "-depth", "3200")
+	bench1(t, "send", "-n", addr, "-c", "2", "-w", "4", "-d", "100ms", "-warmup", "0")
 	read := bench1(t, "pull", "-b", addr, "-c", "2", "-laps", "1", "-d", "30s")
-	require.EqualValues(t, 2*8*3200, read.Count)
+	require.GreaterOrEqual(t, read.Count, int64(8*3200))
 	cancel()
 	require.NoError(t, <-done)
 }
@@ -116,7 +125,10 @@ func TestBench_RefusesFlags(t *testing.T) {
 		"tail -b b:1 -size 8":             "at least 16",
 		"tail -b b:1 -rate 0":             "needs a -rate",
 		"limit -log 1":                    "-log 1",
-		"limit -size 4194304 -max 1000":   "8 MiB",
+		"limit -sync":                     "needs a -dir",
+		"soak -b b:1 -every 9s":           "a quarter",
+		"send -b b:1 -topics 0":           "-topics 0",
+		"send -b b:1 -count 5 -rate 5":    "exclude",
 		"send -b 127.0.0.1:1 -d 1s -c 1 ": "refused",
 	} {
 		err := Run(t.Context(), strings.Fields(args), io.Discard, io.Discard)
@@ -125,9 +137,9 @@ func TestBench_RefusesFlags(t *testing.T) {
 }
 
 func TestUsage_Parses(t *testing.T) {
-	u, err := parseUsage("7 (a) b) S 1 1 1 0 -1 0 0 0 0 0 150 50 0 0", "Name: x\nRssAnon:\t 2048 kB\nRssFile:\t 4096 kB\n")
+	u, err := parseUsage("7 (a) b) S 1 1 1 0 -1 0 0 0 0 0 150 50 0 0", "Name: x\nRssAnon:\t 2048 kB\nRssFile:\t 4096 kB\nThreads:\t7\n")
 	require.NoError(t, err)
-	require.Equal(t, Usage{CPU: 2, AnonMiB: 2, FileMiB: 4}, *u)
+	require.Equal(t, Usage{CPU: 2, AnonMiB: 2, FileMiB: 4, Threads: 7}, *u)
 	_, err = parseUsage("x", "")
 	require.Error(t, err)
 }

@@ -13,6 +13,8 @@ import (
 // Request codes that the bench sends and the limit serves.
 const (
 	codePull        = 11
+	codeGetOffset   = 14
+	codePutOffset   = 15
 	codeCreateTopic = 17
 	codeMaxOffset   = 30
 	codeRoute       = 105
@@ -33,15 +35,15 @@ const (
 	stampSize = 16
 )
 
-// template is the frame of a send to one queue. It is shared and not changed: put
-// copies it and patches the copy.
+// template is the frame of a send to one queue without its body. It is shared and
+// not changed: put copies it and patches the copy.
 type template struct {
-	frame                           []byte
-	opaqueAt, bornAt, keyAt, bodyAt int
+	head                    []byte
+	opaqueAt, bornAt, keyAt int
 }
 
-// newTemplate encodes a send of body to a queue.
-func newTemplate(topic string, queue int, body []byte, oneway bool) (template, error) {
+// newTemplate encodes a send of a body of size bytes to a queue.
+func newTemplate(topic string, queue, size int, oneway bool) (template, error) {
 	key := string(bytes.Repeat([]byte{'0'}, keyDigits))
 	o := wire.Outgoing{Code: codeSend, Opaque: firstOpaque, Version: version, Header: &header.SendMessageRequestV2{
 		ProducerGroup: wire.Some("bench"), Topic: wire.Some(topic), DefaultTopic: wire.Some("TBW102"),
@@ -53,11 +55,11 @@ func newTemplate(topic string, queue int, body []byte, oneway bool) (template, e
 	if oneway {
 		o.Flag = wire.FlagOneway
 	}
-	head := wire.AppendHead(nil, &o, len(body))
+	head := wire.AppendHead(nil, &o, size)
 	t := template{
-		frame:    append(head, body...),
+		head:     head,
 		opaqueAt: after(head, `"opaque":`), bornAt: bytes.Index(head, strconv.AppendInt(nil, firstBorn, 10)),
-		keyAt: bytes.Index(head, []byte(key)), bodyAt: len(head),
+		keyAt: bytes.Index(head, []byte(key)),
 	}
 	if t.opaqueAt < 0 || t.bornAt < 0 || t.keyAt < 0 {
 		return t, fmt.Errorf("bench: the topic %q does not make a frame that can be patched", topic)
@@ -66,9 +68,9 @@ func newTemplate(topic string, queue int, body []byte, oneway bool) (template, e
 }
 
 // put appends the frame with its own opaque, born time (ms) and key.
-func (t *template) put(dst []byte, opaque int32, born int64, key uint64) []byte {
+func (t *template) put(dst, body []byte, opaque int32, born int64, key uint64) []byte {
 	at := len(dst)
-	dst = append(dst, t.frame...)
+	dst = append(append(dst, t.head...), body...)
 	f := dst[at:]
 	digits(f[t.opaqueAt:t.opaqueAt+10], uint64(opaque))
 	digits(f[t.bornAt:t.bornAt+13], uint64(born))
@@ -80,10 +82,10 @@ func (t *template) put(dst []byte, opaque int32, born int64, key uint64) []byte 
 	return dst
 }
 
-// stamp writes the time and the run into the body of the frame at dst[at:].
+// stamp writes the time and the run into the body of a frame.
 func (t *template) stamp(frame []byte, now int64, run uint64) {
-	binary.BigEndian.PutUint64(frame[t.bodyAt:], uint64(now))
-	binary.BigEndian.PutUint64(frame[t.bodyAt+8:], run)
+	binary.BigEndian.PutUint64(frame[len(t.head):], uint64(now))
+	binary.BigEndian.PutUint64(frame[len(t.head)+8:], run)
 }
 
 func digits(dst []byte, v uint64) {

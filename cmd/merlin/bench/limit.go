@@ -3,74 +3,132 @@ package bench
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
 
+	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
-	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/protocol/wire"
 )
 
-// limit is a server that does the least: it reads a frame, takes the CRC of the
-// body, copies it into a log in memory that it writes over and over, and
-// answers. Pulls are answered with the same records each time.
-type limit struct {
-	addr    string
-	perPull int
-	depth   int64 // messages that each queue seems to have
-	batch   []byte
+// A record of the limit's log is its length, magic, the CRC of the body, some
+// bytes where a broker has its other fields, the body and a topic's worth of
+// bytes: as long as a stored message.
+const (
+	limitHead = 164
+	limitTail = 12
+)
 
-	mu  sync.Mutex // guards log and at
-	log []byte
-	at  int
+// limit is a server that does the least: it reads a frame, takes the CRC of the
+// body, copies it into a log that it writes over and over, and answers. Pulls are
+// answered straight from the log.
+type limit struct {
+	limitOptions
+	addr   string
+	record int           // bytes of a record
+	flush  func()        // syncs the log; nil without -sync
+	wake   chan struct{} // tells the syncer that somebody waits
+
+	mu     sync.Mutex // guards log, count and synced; held for the copy of one body
+	log    []byte     // readers of a pull do not lock: a record that is being overwritten may be torn
+	count  int64      // records ever put
+	synced int64      // records known to be on the disk
+	done   *sync.Cond // synced has grown
+}
+
+// limitOptions are the flags of "merlin bench limit".
+type limitOptions struct {
+	listen, dir       string
+	mib, size, queues int
+	depth             int64
+	sync, hot         bool
 }
 
 func runLimit(ctx context.Context, args []string, out, errOut io.Writer) error {
+	var o limitOptions
 	f := flag.NewFlagSet("merlin bench limit", flag.ContinueOnError)
 	f.SetOutput(errOut)
-	listen := f.String("listen", "127.0.0.1:10921", "address to serve on")
-	mib := f.Int("log", 256, "MiB of the log")
-	size := f.Int("size", 1024, "bytes of a body in the answers of pulls")
-	perPull := f.Int("max", 32, "messages in the answer of a pull")
-	depth := f.Int64("depth", 1_000_000, "messages that each queue seems to have")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:10921", "address to serve on")
+	f.StringVar(&o.dir, "dir", "", "directory for the log's file, which is allocated, mapped and left behind; without it the log is memory")
+	f.IntVar(&o.mib, "log", 256, "MiB of the log, which is written over and over")
+	f.BoolVar(&o.hot, "hot", false, "touch all pages of the log before the first message (a log in memory always is)")
+	f.BoolVar(&o.sync, "sync", false, "answer a send when it is on the disk: one fdatasync for all that wait (needs -dir)")
+	f.IntVar(&o.size, "size", 1024, "bytes of a body")
+	f.IntVar(&o.queues, "queues", 8, "queues that share the log's records when they are pulled")
+	f.Int64Var(&o.depth, "depth", 0, "messages of each queue that are there at the start")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
 		}
 		return err
 	}
-	switch {
-	case f.NArg() > 0:
+	if f.NArg() > 0 {
 		return fmt.Errorf("bench: unexpected argument %q", f.Arg(0))
-	case *mib < 16 || *mib > 1<<16:
-		return fmt.Errorf("bench: -log %d is not between 16 and 65536", *mib)
-	case *size < 1 || *perPull < 1 || *depth < 1 || *size > 4<<20 || *perPull > 1024 || *size**perPull > 8<<20:
-		return errors.New("bench: -size, -max and -depth must be positive, and an answer at most 8 MiB")
 	}
-	l, err := net.Listen("tcp", *listen)
+	if err := o.check(); err != nil {
+		return err
+	}
+	s := &limit{limitOptions: o, record: limitHead + o.size + limitTail}
+	s.done = sync.NewCond(&s.mu)
+	if err := s.open(); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
-	s := &limit{addr: l.Addr().String(), perPull: *perPull, depth: *depth, log: make([]byte, *mib<<20)}
-	for i := 0; i < len(s.log); i += 4096 {
-		s.log[i] = 1 // the pages are there before the first message
-	}
-	host := netip.MustParseAddrPort("127.0.0.1:10921")
-	for range *perPull {
-		if s.batch, err = message.Append(s.batch, &message.Message{Topic: "bench", Body: make([]byte, *size), BornHost: host, StoreHost: host}); err != nil {
-			_ = l.Close()
-			return err
-		}
-	}
+	s.addr = l.Addr().String()
 	fmt.Fprintf(out, "limit        %s\n", s.addr)
 	s.serve(ctx, l)
+	return nil
+}
+
+// check refuses flags that make no server.
+func (o *limitOptions) check() error {
+	switch {
+	case o.mib < 16 || o.mib > 1<<16:
+		return fmt.Errorf("bench: -log %d is not between 16 and 65536", o.mib)
+	case o.size < 1 || o.size > 4<<20:
+		return fmt.Errorf("bench: -size %d is not between 1 and 4194304", o.size)
+	case o.queues < 1 || o.depth < 0:
+		return errors.New("bench: -queues must be positive and -depth not negative")
+	case o.sync && o.dir == "":
+		return errors.New("bench: -sync needs a -dir")
+	}
+	return nil
+}
+
+// open makes the log and what is in it at the start.
+func (s *limit) open() error {
+	size := s.mib << 20
+	if s.dir == "" {
+		s.log, s.hot = make([]byte, size), true
+	} else {
+		log, flush, err := mapLog(s.dir, size)
+		if err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		s.log = log
+		if s.sync {
+			s.flush, s.wake = flush, make(chan struct{}, 1)
+		}
+	}
+	if s.hot {
+		for i := 0; i < size; i += 4096 {
+			s.log[i] = 1 // the pages are there before the first message
+		}
+	}
+	payload := make([]byte, s.size)
+	for range s.depth * int64(s.queues) {
+		s.put(payload)
+	}
 	return nil
 }
 
@@ -78,6 +136,11 @@ func runLimit(ctx context.Context, args []string, out, errOut io.Writer) error {
 func (s *limit) serve(ctx context.Context, l net.Listener) {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
+	if s.flush != nil {
+		ended := make(chan struct{})
+		go func() { defer close(ended); s.syncer() }()
+		defer func() { close(s.wake); <-ended }()
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
@@ -94,19 +157,60 @@ func (s *limit) serve(ctx context.Context, l net.Listener) {
 	}
 }
 
+// syncer syncs the log as long as somebody waits, for all that do at a time.
+func (s *limit) syncer() {
+	for range s.wake {
+		s.mu.Lock()
+		upTo := s.count
+		s.mu.Unlock()
+		s.flush()
+		s.mu.Lock()
+		s.synced = upTo
+		s.mu.Unlock()
+		s.done.Broadcast()
+	}
+}
+
+// await returns when the first n records are on the disk.
+func (s *limit) await(n int64) {
+	if s.flush == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.synced < n {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+		s.done.Wait()
+	}
+}
+
+// session is what a connection answers with, kept so that a message costs no
+// allocation.
+type session struct {
+	o    wire.Outgoing
+	send header.SendMessageResponse
+	pull header.PullMessageResponse
+	out  []byte      // answers of sends
+	bufs net.Buffers // answers in their order, those of pulls with pieces of the log
+	last int64       // number of the last record put
+}
+
 // handle answers one connection. Answers are written when no more requests are
 // in the buffer.
 func (s *limit) handle(nc net.Conn) {
 	r := bufio.NewReaderSize(nc, readBuffer)
-	var in, out []byte
+	var in []byte
 	var err error
-	w := &writer{}
+	w := &session{}
 	for {
-		if r.Buffered() == 0 || len(out) > readBuffer {
-			if _, err := nc.Write(out); err != nil {
+		if r.Buffered() == 0 || len(w.out) > readBuffer {
+			s.await(w.last)
+			if err := w.write(nc); err != nil {
 				return
 			}
-			out = out[:0]
 		}
 		if in, err = readFrame(r, in); err != nil {
 			return
@@ -115,43 +219,48 @@ func (s *limit) handle(nc net.Conn) {
 		if err != nil {
 			return
 		}
-		out = s.answer(w, out, a)
+		s.answer(w, a)
 	}
 }
 
-// writer is what a connection answers with, kept so that a message costs no
-// allocation.
-type writer struct {
-	o    wire.Outgoing
-	send header.SendMessageResponse
-	pull header.PullMessageResponse
+// write sends what was answered: with one plain write unless there are pieces of
+// the log in it.
+func (w *session) write(nc net.Conn) (err error) {
+	if len(w.bufs) > 0 {
+		bufs := append(w.bufs, w.out)
+		_, err = bufs.WriteTo(nc)
+		w.bufs, w.out = w.bufs[:0], nil // the buffers may still point into it
+		return err
+	}
+	if len(w.out) > 0 {
+		_, err = nc.Write(w.out)
+		w.out = w.out[:0]
+	}
+	return err
 }
 
 // answer appends the answer of one request.
-func (s *limit) answer(w *writer, out []byte, a answer) []byte {
+func (s *limit) answer(w *session, a answer) {
 	w.o = wire.Outgoing{Opaque: a.opaque, Flag: wire.FlagResponse, Version: version}
 	o := &w.o
 	var payload []byte
 	switch a.code {
 	case codeSend:
-		at := s.put(a.body)
-		if flag, _ := number(a.head, `"flag":`); int32(flag)&wire.FlagOneway != 0 {
-			return out
+		if len(a.body) != s.size {
+			o.Code, o.HasRemark, o.Remark = int32(protocol.MessageIllegal), true, "the limit serves bodies of -size bytes"
+			break
 		}
-		w.send = header.SendMessageResponse{MsgID: wire.Some("7F00000100002AA90000000000000000"), QueueID: wire.Some(int32(0)), QueueOffset: wire.Some(int64(at))}
+		w.last = s.put(a.body)
+		if flag, _ := number(a.head, `"flag":`); int32(flag)&wire.FlagOneway != 0 {
+			return
+		}
+		w.send = header.SendMessageResponse{MsgID: wire.Some("7F00000100002AA90000000000000000"), QueueID: wire.Some(int32(0)), QueueOffset: wire.Some(w.last)}
 		o.Header = &w.send
 	case codePull:
-		from, _ := number(a.head, `"queueOffset":"`)
-		next := from + int64(s.perPull)
-		if from < 0 || next > s.depth {
-			o.Code, next = 19, from // PULL_NOT_FOUND
-		} else {
-			payload = s.batch
-		}
-		w.pull = header.PullMessageResponse{SuggestWhichBrokerID: wire.Some(int64(0)), NextBeginOffset: wire.Some(next), MinOffset: wire.Some(int64(0)), MaxOffset: wire.Some(s.depth)}
-		o.Header = &w.pull
+		s.pull(w, a)
+		return
 	case codeMaxOffset:
-		o.Header = &header.GetMaxOffsetResponse{Offset: wire.Some(s.depth)}
+		o.Header = &header.GetMaxOffsetResponse{Offset: wire.Some(s.deep())}
 	case codeCreateTopic:
 	case codeRoute:
 		text, err := body.Marshal(&body.TopicRouteData{BrokerDatas: []body.BrokerData{{BrokerAddrs: map[int64]string{0: s.addr}, BrokerName: "limit"}}})
@@ -162,23 +271,50 @@ func (s *limit) answer(w *writer, out []byte, a answer) []byte {
 	default:
 		o.Code, o.HasRemark, o.Remark = 3, true, "the limit serves send, pull, max offset, create topic and route"
 	}
-	out = wire.AppendHead(out, o, len(payload))
-	return append(out, payload...)
+	w.out = wire.AppendHead(w.out, o, len(payload))
+	w.out = append(w.out, payload...)
 }
 
-// put takes the CRC and copies a body into the log.
-func (s *limit) put(b []byte) int {
+// pull answers a pull with neighbouring records of the log.
+func (s *limit) pull(w *session, a answer) {
+	from, _ := number(a.head, `"queueOffset":"`)
+	most, _ := number(a.head, `"maxMsgNums":"`)
+	deep := s.deep()
+	n := min(most, deep-from, int64(len(s.log)/s.record))
+	w.o.Code = int32(protocol.PullNotFound)
+	var found []byte
+	if n > 0 && from >= 0 {
+		w.o.Code = 0
+		at := from * int64(s.queues) % max(min(deep*int64(s.queues), int64(len(s.log)/s.record))-n, 1) * int64(s.record)
+		found = s.log[at : at+n*int64(s.record)]
+	}
+	w.pull = header.PullMessageResponse{SuggestWhichBrokerID: wire.Some(int64(0)), NextBeginOffset: wire.Some(from + max(n, 0)), MinOffset: wire.Some(int64(0)), MaxOffset: wire.Some(deep)}
+	w.o.Header = &w.pull
+	w.out = wire.AppendHead(w.out, &w.o, len(found))
+	if len(found) > 0 {
+		w.bufs = append(w.bufs, w.out, found)
+		w.out = w.out[len(w.out):]
+	}
+}
+
+// deep is how many messages each queue has.
+func (s *limit) deep() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count / int64(s.queues)
+}
+
+// put takes the CRC of a body of the right size and copies it into the log. It
+// gives the number of records with this one.
+func (s *limit) put(b []byte) int64 {
 	sum := crc32.ChecksumIEEE(b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.at+len(b)+4 > len(s.log) {
-		s.at = 0
-	}
-	if len(b)+4 > len(s.log) {
-		return 0
-	}
-	at := s.at
-	s.log[at], s.log[at+1], s.log[at+2], s.log[at+3] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
-	s.at += 4 + copy(s.log[at+4:], b)
-	return at
+	places := len(s.log) / s.record
+	rec := s.log[int(s.count%int64(places))*s.record:][:s.record]
+	binary.BigEndian.PutUint32(rec, uint32(s.record))
+	binary.BigEndian.PutUint32(rec[8:], sum)
+	copy(rec[limitHead:], b)
+	s.count++
+	return s.count
 }

@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -15,28 +16,50 @@ import (
 
 // Report is the outcome of one run. Latencies are in microseconds.
 type Report struct {
-	Work     string  `json:"work"`
-	Broker   string  `json:"broker"`
-	Count    int64   `json:"count"`
-	Failed   int64   `json:"failed"`
-	Seconds  float64 `json:"seconds"`
-	Rate     float64 `json:"perSecond"`
-	P50      int64   `json:"p50us"`
-	P90      int64   `json:"p90us"`
-	P99      int64   `json:"p99us"`
-	P999     int64   `json:"p999us"`
-	Max      int64   `json:"maxus"`
-	Server   *Usage  `json:"server,omitempty"`
-	FirstErr string  `json:"firstError,omitempty"`
+	Work       string           `json:"work"`
+	Broker     string           `json:"broker"`
+	Settings   map[string]any   `json:"settings"`
+	Count      int64            `json:"count"`        // what succeeded in the measured time
+	Failed     int64            `json:"failed"`       // what did not, in the measured time
+	FailedWarm int64            `json:"failedWarmup"` // what did not succeed before it
+	Codes      map[string]int64 `json:"failures"`     // Failed by answer
+	Seconds    float64          `json:"seconds"`
+	Rate       float64          `json:"perSecond"`
+	P50        int64            `json:"p50us"`
+	P90        int64            `json:"p90us"`
+	P99        int64            `json:"p99us"`
+	P999       int64            `json:"p999us"`
+	Max        int64            `json:"maxus"`
+	Server     *Usage           `json:"server,omitempty"`
+	Soak       *Soak            `json:"soak,omitempty"`
+	FirstErr   string           `json:"firstError,omitempty"`
+
+	h     *latencies
+	marks []mark
+}
+
+// latencies is a histogram of microseconds.
+type latencies = hdrhistogram.Histogram
+
+// verdict is the error of a run that cannot be counted as a good one.
+func (r *Report) verdict() error {
+	switch {
+	case r.Count == 0:
+		return fmt.Errorf("bench: no message succeeded: %s", r.FirstErr)
+	case r.Failed > 0:
+		return fmt.Errorf("bench: %d failed, %d succeeded: %s", r.Failed, r.Count, r.FirstErr)
+	}
+	return nil
 }
 
 // Usage is what the server's process took during the run.
 type Usage struct {
 	CPU      float64 `json:"cpuSeconds"`
 	CPU100k  float64 `json:"cpuSecondsPer100k"`
-	AnonMiB  int64   `json:"anonMiB"`
-	FileMiB  int64   `json:"fileMiB"`
-	ShmemMiB int64   `json:"shmemMiB"`
+	AnonMiB  float64 `json:"anonMiB"`
+	FileMiB  float64 `json:"fileMiB"`
+	ShmemMiB float64 `json:"shmemMiB"`
+	Threads  int     `json:"threads"`
 }
 
 // clockTick is the unit of /proc/pid/stat, which Linux fixes for programs.
@@ -76,14 +99,16 @@ func parseUsage(stat, status string) (*Usage, error) {
 		if len(f) < 2 {
 			continue
 		}
-		kib, _ := strconv.ParseInt(f[1], 10, 64)
+		n, _ := strconv.ParseFloat(f[1], 64)
 		switch f[0] {
 		case "RssAnon:":
-			u.AnonMiB = kib >> 10
+			u.AnonMiB = n / 1024
 		case "RssFile:":
-			u.FileMiB = kib >> 10
+			u.FileMiB = n / 1024
 		case "RssShmem:":
-			u.ShmemMiB = kib >> 10
+			u.ShmemMiB = n / 1024
+		case "Threads:":
+			u.Threads = int(n)
 		}
 	}
 	return u, nil
@@ -101,14 +126,14 @@ func (u *Usage) since(before *Usage, count int64) *Usage {
 }
 
 // newHistogram holds 1 µs to 1 min with three digits.
-func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
+func newHistogram() *latencies { return hdrhistogram.New(1, 60_000_000, 3) }
 
 // record adds a latency; what is out of range counts as the nearest that is in.
-func record(h *hdrhistogram.Histogram, d time.Duration) {
+func record(h *latencies, d time.Duration) {
 	_ = h.RecordValue(min(max(d.Microseconds(), 1), 60_000_000))
 }
 
-func (r *Report) latencies(h *hdrhistogram.Histogram) {
+func (r *Report) quantiles(h *latencies) {
 	if h.TotalCount() == 0 {
 		return
 	}
@@ -129,7 +154,7 @@ func (r *Report) write(w io.Writer, asJSON bool) error {
 	row("work", "%s", r.Work)
 	row("broker", "%s", r.Broker)
 	row("messages", "%d", r.Count)
-	row("failed", "%d", r.Failed)
+	row("failed", "%d%s", r.Failed, r.why())
 	row("seconds", "%.2f", r.Seconds)
 	row("messages/s", "%.0f", r.Rate)
 	if r.Max > 0 {
@@ -137,7 +162,10 @@ func (r *Report) write(w io.Writer, asJSON bool) error {
 	}
 	if r.Server != nil {
 		row("server CPU", "%.2f s, %.3f s per 100,000 messages", r.Server.CPU, r.Server.CPU100k)
-		row("server memory", "%d MiB anonymous, %d MiB file, %d MiB shared", r.Server.AnonMiB, r.Server.FileMiB, r.Server.ShmemMiB)
+		row("server memory", "%.1f MiB anonymous, %.1f MiB file, %.1f MiB shared", r.Server.AnonMiB, r.Server.FileMiB, r.Server.ShmemMiB)
+	}
+	if r.Soak != nil {
+		r.Soak.write(row)
 	}
 	if r.FirstErr != "" {
 		row("first failure", "%s", r.FirstErr)
@@ -147,19 +175,53 @@ func (r *Report) write(w io.Writer, asJSON bool) error {
 
 func ms(us int64) float64 { return float64(us) / 1000 }
 
-// progress writes a line a second until stop is closed.
-func progress(w io.Writer, count *atomic.Int64, stop <-chan struct{}) {
-	tick := time.NewTicker(time.Second)
+// why lists the failures by answer, and those of the warm-up.
+func (r *Report) why() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(r.Codes)) {
+		parts = append(parts, fmt.Sprintf("%d %s", r.Codes[name], name))
+	}
+	if r.FailedWarm > 0 {
+		parts = append(parts, fmt.Sprintf("%d more during the warm-up", r.FailedWarm))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// mark is the number of messages at a time since the start.
+type mark struct {
+	at    time.Duration
+	total int64
+}
+
+const (
+	markEvery     = 200 * time.Millisecond
+	progressEvery = 5 // marks
+	maxMarks      = 5000
+)
+
+// watchProgress writes a line a second and keeps the marks of the plot, until
+// stop is closed.
+func (b *bench) watchProgress(stop <-chan struct{}) {
+	tick := time.NewTicker(markEvery)
 	defer tick.Stop()
-	last, began := int64(0), time.Now()
-	for {
+	began, last := time.Now(), mark{}
+	for i := 1; ; i++ {
 		select {
 		case <-stop:
 			return
 		case <-tick.C:
-			n := count.Load()
-			fmt.Fprintf(w, "%3.0f s  %9d messages  %8d/s\n", time.Since(began).Seconds(), n, n-last)
-			last = n
+		}
+		now := mark{time.Since(began), b.total.Load()}
+		if len(b.marks) < maxMarks {
+			b.marks = append(b.marks, now)
+		}
+		if i%progressEvery == 0 && b.work != "soak" {
+			rate := float64(now.total-last.total) / (now.at - last.at).Seconds()
+			fmt.Fprintf(b.errOut, "%3.0f s  %9d messages  %8.0f/s\n", now.at.Seconds(), now.total, rate)
+			last = now
 		}
 	}
 }

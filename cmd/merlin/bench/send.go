@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/merlinmq/merlin/protocol"
 )
 
 // lane is what one connection measures.
@@ -16,8 +16,9 @@ type lane struct {
 	c       *conn
 	id      int
 	queue   int
+	taken   int64 // messages taken of -count
 	counted int64
-	h       *hdrhistogram.Histogram
+	h       *latencies
 }
 
 // lanes opens the connections of a run. The returned function closes them.
@@ -36,7 +37,7 @@ func (b *bench) lanes(ctx context.Context) ([]*lane, func(), error) {
 			return nil, nil, err
 		}
 		ends = append(ends, stop)
-		all = append(all, &lane{b: b, c: c, id: i, queue: i, h: newHistogram()})
+		all = append(all, &lane{b: b, c: c, id: i, queue: i * max(b.slots()/b.conns, 1), h: newHistogram()})
 	}
 	return all, end, nil
 }
@@ -49,11 +50,11 @@ func (b *bench) send(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	defer end()
-	kind := fmt.Sprintf("send %d×%d, %d bytes, %d queues", b.conns, b.window, b.size, b.queues)
+	kind := fmt.Sprintf("send %d×%d, %d bytes, %d queues", b.conns, b.window, b.size, b.slots())
 	work := (*lane).closed
 	switch {
 	case b.rate > 0:
-		kind, work = fmt.Sprintf("send %.0f/s over %d connections, %d bytes, %d queues", b.rate, b.conns, b.size, b.queues), (*lane).open
+		kind, work = fmt.Sprintf("send %.0f/s over %d connections, %d bytes, %d queues", b.rate, b.conns, b.size, b.slots()), (*lane).open
 	case b.oneway:
 		kind, work = kind+", one-way", (*lane).oneWay
 	}
@@ -61,50 +62,60 @@ func (b *bench) send(ctx context.Context) (*Report, error) {
 		kind += ", one write a message"
 	}
 	b.start()
-	var wg sync.WaitGroup
-	for _, l := range lanes {
-		wg.Go(func() {
-			if err := work(l); err != nil {
-				b.fail(err)
-			}
-		})
-	}
-	before, after := b.watch(ctx)
-	wg.Wait()
-	r := b.merge(kind, lanes)
-	r.Server = after.since(before, r.Count)
+	r := b.merge(kind, lanes, b.together(ctx, lanes, work))
 	return r, ctx.Err()
 }
 
-// watch reads the server's usage at the end of the warm-up and at the end.
-func (b *bench) watch(ctx context.Context) (before, after *Usage) {
-	sleep(ctx, b.warmed)
-	before, _ = usage(b.pid)
-	sleep(ctx, b.end)
-	after, _ = usage(b.pid)
-	return before, after
+// outcome is what a run tells besides its lanes: how long was measured and the
+// server's usage at both ends of that time.
+type outcome struct {
+	took          time.Duration
+	before, after *Usage
 }
 
-// sleep waits until t or the end of ctx.
-func sleep(ctx context.Context, t time.Time) {
+// together runs work on all lanes and waits for them. The server's usage is read
+// at the end of the warm-up and at the end of the time, or when all lanes are
+// through before it.
+func (b *bench) together(ctx context.Context, lanes []*lane, work func(*lane) error) outcome {
+	var wg sync.WaitGroup
+	for _, l := range lanes {
+		wg.Go(func() { b.broken(work(l)) })
+	}
+	through := make(chan struct{})
+	go func() { wg.Wait(); close(through) }()
+	var o outcome
+	sleep(ctx, through, b.warmed)
+	o.before, _ = usage(b.pid)
+	sleep(ctx, through, b.end)
+	o.after, _ = usage(b.pid)
+	o.took = min(max(time.Since(b.warmed), 1), b.duration)
+	<-through
+	return o
+}
+
+// sleep waits until t, the end of ctx or until through is closed.
+func sleep(ctx context.Context, through <-chan struct{}, t time.Time) {
 	timer := time.NewTimer(time.Until(t))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-through:
 	case <-ctx.Done():
 	}
 }
 
-// merge adds up the lanes of a run that was bounded by time.
-func (b *bench) merge(kind string, lanes []*lane) *Report {
-	r := &Report{Work: kind, Broker: b.broker, Seconds: b.duration.Seconds(), Failed: b.failed.Load(), FirstErr: b.firstFailure()}
-	h := newHistogram()
+// merge adds up the lanes of a run.
+func (b *bench) merge(kind string, lanes []*lane, o outcome) *Report {
+	f := b.failed()
+	r := &Report{Work: kind, Broker: b.broker, Seconds: o.took.Seconds(), Failed: f.count, FailedWarm: f.warm, Codes: f.codes, FirstErr: f.first}
+	r.h = newHistogram()
 	for _, l := range lanes {
 		r.Count += l.counted
-		h.Merge(l.h)
+		r.h.Merge(l.h)
 	}
 	r.Rate = float64(r.Count) / r.Seconds
-	r.latencies(h)
+	r.quantiles(r.h)
+	r.Server = o.after.since(o.before, r.Count)
 	return r
 }
 
@@ -114,8 +125,8 @@ func (l *lane) put(opaque int32, born time.Time) {
 	l.queue++
 	t := &b.templates[l.queue%len(b.templates)]
 	at := len(l.c.out)
-	l.c.out = t.put(l.c.out, opaque, born.UnixMilli(), b.keys.Add(1)|b.run<<40)
-	if b.work == "tail" {
+	l.c.out = t.put(l.c.out, b.payload, opaque, born.UnixMilli(), b.keys.Add(1)|b.run<<40)
+	if b.arrives() {
 		t.stamp(l.c.out[at:], int64(born.Sub(b.began)), b.run)
 	}
 }
@@ -124,15 +135,29 @@ func (l *lane) put(opaque int32, born time.Time) {
 func (l *lane) took(a answer, born, now time.Time) {
 	b := l.b
 	if a.code != 0 {
-		b.fail(refusal(a))
+		b.fail(protocol.ResponseCode(a.code).String(), refusal(a))
 		return
 	}
 	b.total.Add(1)
+	b.live.answered(now.Sub(born))
 	if now.Before(b.warmed) || !now.Before(b.end) {
 		return
 	}
 	l.counted++
 	record(l.h, now.Sub(born))
+}
+
+// may says whether -count leaves a message for this lane, and takes it.
+func (l *lane) may() bool {
+	if l.b.count == 0 {
+		return true
+	}
+	share := l.b.count / int64(l.b.conns)
+	if int64(l.id) < l.b.count%int64(l.b.conns) {
+		share++
+	}
+	l.taken++
+	return l.taken <= share
 }
 
 // closed keeps the window full: it writes what is free and reads what is there.
@@ -145,7 +170,7 @@ func (l *lane) closed() error {
 	}
 	_ = c.SetReadDeadline(b.end.Add(callTimeout))
 	for now := time.Now(); ; {
-		for ; len(free) > 0 && now.Before(b.end); free = free[:len(free)-1] {
+		for ; len(free) > 0 && now.Before(b.end) && l.may(); free = free[:len(free)-1] {
 			slot := free[len(free)-1]
 			born[slot] = now
 			l.put(firstOpaque+slot, now)
@@ -185,7 +210,8 @@ func (l *lane) oneWay() error {
 	b, c := l.b, l.c
 	_ = c.SetWriteDeadline(b.end.Add(callTimeout))
 	for now := time.Now(); now.Before(b.end); now = time.Now() {
-		for range b.window {
+		n := 0
+		for ; n < b.window && l.may(); n++ {
 			l.put(firstOpaque, now)
 			if b.unbatched {
 				if err := c.flush(); err != nil {
@@ -196,9 +222,12 @@ func (l *lane) oneWay() error {
 		if err := c.flush(); err != nil {
 			return err
 		}
-		b.total.Add(int64(b.window))
+		b.total.Add(int64(n))
 		if !now.Before(b.warmed) {
-			l.counted += int64(b.window)
+			l.counted += int64(n)
+		}
+		if n < b.window {
+			return nil
 		}
 	}
 	return nil
