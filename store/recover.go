@@ -17,6 +17,12 @@ const maxReplays = 3
 // index in line with it. The log is right; everything else follows.
 func (s *Store) recover(clean bool) error {
 	known, err := s.queues.Recover(clean)
+	if err == nil && clean {
+		if clean, err = s.closedWell(known); err == nil && !clean {
+			s.log.Warn("store: there is no abort file, but the checkpoint is older than the consume queues: the store was not closed")
+			known, err = s.queues.Recover(false)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -58,6 +64,31 @@ func (s *Store) recover(clean bool) error {
 	return s.settleAt(end, !clean || why != "" || known > end)
 }
 
+// closedWell says whether the checkpoint covers the last record that a consume
+// queue knows, as it does when the store was closed. Without that some queues may
+// have been written further than others, and reading from the last record on
+// would not find what the others lack: the abort file was lost.
+func (s *Store) closedWell(known int64) (bool, error) {
+	for _, q := range s.queues.Queues() {
+		if known == 0 || q.MaxPhy() != known || q.Max() == 0 {
+			continue
+		}
+		e, ok, err := q.Get(q.Max() - 1)
+		if err != nil || !ok {
+			return false, err
+		}
+		if len(s.clog.Segments()) == 0 {
+			return true, nil // the queues mean nothing
+		}
+		if _, valid, err := s.clog.Valid(e.PhyOffset); err != nil || !valid {
+			return false, err
+		}
+		t, err := s.clog.FirstTime(e.PhyOffset)
+		return t <= s.cp.logics, err
+	}
+	return true, nil
+}
+
 // recoverEmpty follows Java: without a commit log the consume queues mean
 // nothing.
 func (s *Store) recoverEmpty(known int64) error {
@@ -74,6 +105,9 @@ func (s *Store) recoverEmpty(known int64) error {
 func (s *Store) recoverFrom(clean bool, segs []int64, known, indexed int64) (int64, error) {
 	if clean {
 		return s.fromQueues(segs, known)
+	}
+	if len(s.queues.Queues()) == 0 {
+		return segs[0], nil // they were lost, or never written: all is built again
 	}
 	i, err := s.segmentBefore(segs, s.cp.minTime())
 	if err != nil {
@@ -139,6 +173,7 @@ func (s *Store) dropQueues(qs []*consumequeue.Queue) error {
 type replay struct {
 	s     *Store
 	clean bool
+	whole bool // all of the log is read
 	// broken are the queues that lack entries before the place where the replay
 	// began, or in between.
 	broken map[*consumequeue.Queue]bool
@@ -160,6 +195,7 @@ type nearEntries struct {
 
 func (r *replay) run(from int64) (int64, string, error) {
 	s := r.s
+	r.whole = from == s.clog.Min()
 	end, why, err := s.clog.Scan(from, !s.o.CheckCRCOnRecoverOff, !r.clean, func(_ []byte, m *message.Message) error {
 		if err := r.compare(m); err != nil {
 			return err
@@ -185,7 +221,13 @@ func (r *replay) compare(m *message.Message) error {
 		return nil
 	}
 	q := r.s.queues.Find(m.Topic, m.QueueID)
-	if q == nil || q.Max() == 0 || r.broken[q] {
+	if q == nil || q.Max() == 0 {
+		if m.QueueOffset > 0 && !r.whole && consumequeue.ValidTopic(m.Topic) && m.QueueID >= 0 {
+			r.mark(r.s.queues.FindOrCreate(m.Topic, m.QueueID)) // its files were lost
+		}
+		return nil
+	}
+	if r.broken[q] {
 		return nil
 	}
 	if m.PhyOffset+int64(m.StoreSize) > q.MaxPhy() {
