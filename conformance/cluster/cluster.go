@@ -29,6 +29,16 @@ type Cluster interface {
 	RestartBroker() error
 	// CrashBroker kills the broker with SIGKILL and starts it again.
 	CrashBroker() error
+	// KillBroker and StopBroker are the first half of CrashBroker and
+	// RestartBroker, StartBroker is the second; LaunchBroker does not wait until
+	// the broker is ready.
+	KillBroker() error
+	StopBroker() error
+	StartBroker() error
+	LaunchBroker() error
+	// BrokerProcess is the process id of the broker that was started last, and
+	// whether it still runs.
+	BrokerProcess() (pid int, runs bool)
 	// RestartNameServer stops the name server and starts it again.
 	RestartNameServer() error
 	// Logs are the last lines of both servers.

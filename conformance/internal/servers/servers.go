@@ -177,12 +177,31 @@ func (c *Cluster) StartNameServer() error {
 
 // StartBroker starts the broker and waits until it has registered and answers.
 func (c *Cluster) StartBroker() error {
+	if err := c.LaunchBroker(); err != nil {
+		return err
+	}
+	return c.await(c.broker, c.Ready)
+}
+
+// LaunchBroker starts the broker and does not wait for it.
+func (c *Cluster) LaunchBroker() error {
 	p, err := c.run("broker", c.o.BrokerLauncher.Broker)
 	if err != nil {
 		return err
 	}
 	c.broker = p
-	return c.await(p, c.Ready)
+	return nil
+}
+
+// BrokerProcess is the process id of the broker that was started last, and
+// whether it still runs.
+func (c *Cluster) BrokerProcess() (pid int, runs bool) {
+	select {
+	case <-c.broker.done:
+		return c.broker.cmd.Process.Pid, false
+	default:
+		return c.broker.cmd.Process.Pid, true
+	}
 }
 
 // Ready says whether the broker answers and its cluster's topic has a route.
