@@ -47,6 +47,7 @@ type bench struct {
 	keys      atomic.Uint64
 	total     atomic.Int64 // everything, for the progress line and the plot
 	marks     []mark       // total over time, written by watchProgress
+	peak      float64      // of the server's anonymous memory, in MiB, written by watchProgress
 	live      *live        // what a soak looks at while it runs; nil otherwise
 
 	failMu sync.Mutex // guards failures; taken for a failure only
@@ -257,6 +258,9 @@ func (b *bench) measure(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	r.marks = b.marks
+	if r.Server != nil {
+		r.Server.PeakAnonMiB = max(b.peak, r.Server.AnonMiB)
+	}
 	r.Settings = b.settings()
 	return r, nil
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -54,16 +55,27 @@ func (r *Report) verdict() error {
 
 // Usage is what the server's process took during the run.
 type Usage struct {
-	CPU      float64 `json:"cpuSeconds"`
-	CPU100k  float64 `json:"cpuSecondsPer100k"`
-	AnonMiB  float64 `json:"anonMiB"`
-	FileMiB  float64 `json:"fileMiB"`
-	ShmemMiB float64 `json:"shmemMiB"`
-	Threads  int     `json:"threads"`
+	CPU     float64 `json:"cpuSeconds"`
+	CPU100k float64 `json:"cpuSecondsPer100k"`
+	AnonMiB float64 `json:"anonMiB"`
+	// PeakAnonMiB is the highest of several looks during the run.
+	PeakAnonMiB float64 `json:"peakAnonMiB"`
+	FileMiB     float64 `json:"fileMiB"`
+	ShmemMiB    float64 `json:"shmemMiB"`
+	Threads     int     `json:"threads"`
 }
 
 // clockTick is the unit of /proc/pid/stat, which Linux fixes for programs.
 const clockTick = 100
+
+// UsageOf reads CPU seconds so far and the memory now of a process.
+func UsageOf(pid int) (*Usage, error) {
+	u, err := usage(pid)
+	if u == nil && err == nil {
+		err = errors.New("bench: no process")
+	}
+	return u, err
+}
 
 // usage reads CPU seconds so far and the memory now from /proc.
 func usage(pid int) (*Usage, error) {
@@ -217,6 +229,9 @@ func (b *bench) watchProgress(stop <-chan struct{}) {
 		now := mark{time.Since(began), b.total.Load()}
 		if len(b.marks) < maxMarks {
 			b.marks = append(b.marks, now)
+		}
+		if u, err := usage(b.pid); err == nil && u != nil {
+			b.peak = max(b.peak, u.AnonMiB)
 		}
 		if i%progressEvery == 0 && b.work != "soak" {
 			rate := float64(now.total-last.total) / (now.at - last.at).Seconds()
