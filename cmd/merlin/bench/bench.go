@@ -371,6 +371,20 @@ func (b *bench) fail(name string, err error) {
 	f.codes[name]++
 }
 
+// lost counts messages that nothing more was heard of.
+func (b *bench) lost(name string, n int64) {
+	b.failMu.Lock()
+	defer b.failMu.Unlock()
+	if n <= 0 {
+		return
+	}
+	b.fails.count += n
+	b.fails.codes[name] += n
+	if b.fails.first == "" {
+		b.fails.first = name
+	}
+}
+
 // broken counts a connection that ended with an error.
 func (b *bench) broken(err error) {
 	if err != nil {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ type lane struct {
 	queue   int
 	taken   int64 // messages taken of -count
 	counted int64
+	acked   int64 // everything that was answered well, counted or not
 	h       *latencies
 }
 
@@ -139,8 +141,13 @@ func (l *lane) took(a answer, born, now time.Time) {
 		return
 	}
 	b.total.Add(1)
+	l.acked++
 	b.live.answered(now.Sub(born))
-	if now.Before(b.warmed) || !now.Before(b.end) {
+	at := now
+	if b.rate > 0 {
+		at = born // a message that was due in time counts, however late its answer is
+	}
+	if at.Before(b.warmed) || !at.Before(b.end) {
 		return
 	}
 	l.counted++
@@ -240,15 +247,9 @@ func (l *lane) open() error {
 	b, c := l.b, l.c
 	gap := time.Duration(float64(time.Second) * float64(b.conns) / b.rate)
 	begin := b.began.Add(gap * time.Duration(l.id) / time.Duration(b.conns))
-	var sent atomic.Int64
-	sent.Store(-1) // not known before the last is written
+	r := &reader{lane: l, begin: begin, gap: gap, done: make(chan struct{})}
 	_ = c.SetDeadline(b.end.Add(callTimeout))
-	read := make(chan error, 1)
-	go func() {
-		err := l.answers(begin, gap, &sent)
-		_ = c.SetWriteDeadline(time.Now()) // a writer that is stuck ends too
-		read <- err
-	}()
+	go r.answers()
 	n := int64(0)
 	due := begin
 	var err error
@@ -266,27 +267,49 @@ func (l *lane) open() error {
 		}
 		err = c.flush()
 	}
-	sent.Store(n)
-	_ = c.SetReadDeadline(time.Now().Add(time.Second)) // the last answers
-	if rerr := <-read; err == nil {
-		err = rerr
-	}
-	return err
+	r.await(n)
+	return errors.Join(err, r.err)
 }
 
-// answers reads until every message that was sent has its answer.
-func (l *lane) answers(begin time.Time, gap time.Duration, sent *atomic.Int64) error {
-	for got := int64(0); ; got++ {
-		if n := sent.Load(); n >= 0 && got >= n {
-			return nil
-		}
-		a, err := l.c.read()
+// reader is the half of an open loop that reads.
+type reader struct {
+	*lane
+	begin time.Time
+	gap   time.Duration
+	got   atomic.Int64
+	done  chan struct{} // closed when nothing more is read
+	err   error         // why, valid after done
+}
+
+// answers reads until the connection has nothing more.
+func (r *reader) answers() {
+	defer close(r.done)
+	for {
+		a, err := r.c.read()
 		if err != nil {
-			if n := sent.Load(); n >= 0 && got >= n {
-				return nil // it waited for one more when the last was written
-			}
-			return fmt.Errorf("bench: after %d answers: %w", got, err)
+			r.err = err
+			_ = r.c.SetWriteDeadline(time.Now()) // a writer that is stuck ends too
+			return
 		}
-		l.took(a, begin.Add(gap*time.Duration(a.opaque-firstOpaque)), time.Now())
+		r.took(a, r.begin.Add(r.gap*time.Duration(a.opaque-firstOpaque)), time.Now())
+		r.got.Add(1)
 	}
+}
+
+// await waits for the answers of all that was sent and ends the reader. Whatever
+// has no answer when its deadline passes has failed.
+func (r *reader) await(sent int64) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for r.got.Load() < sent {
+		select {
+		case <-r.done:
+			r.b.lost("not answered", sent-r.got.Load())
+			return
+		case <-tick.C:
+		}
+	}
+	_ = r.c.SetReadDeadline(time.Now())
+	<-r.done
+	r.err = nil // it was told to end
 }

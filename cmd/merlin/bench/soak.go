@@ -66,16 +66,15 @@ func (b *bench) soak(ctx context.Context) (*Report, error) {
 	watched := make(chan struct{})
 	go func() { defer close(watched); w.watch(ctx) }()
 	o := b.together(ctx, lanes, (*lane).open)
-	b.broken(c.last())
+	w.s.Sent = acked(lanes)
+	w.s.Missing, err = c.last(w.s.Sent)
+	w.s.Arrived = c.seen.Load()
+	b.broken(err)
+	b.lost("not arrived", w.s.Missing)
 	<-watched
-	w.take(b.live.take())
 	r := b.merge(fmt.Sprintf("soak at %.0f/s, %d bytes, %d queues", b.rate, b.size, b.slots()), lanes, o)
 	r.Soak = w.s
 	w.s.finish(c.h)
-	if w.s.Missing > 0 {
-		r.Failed += w.s.Missing
-		r.Codes["not arrived"] += w.s.Missing
-	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -85,7 +84,6 @@ func (b *bench) soak(ctx context.Context) (*Report, error) {
 
 // finish works out what the samples say together.
 func (s *Soak) finish(arrivals *latencies) {
-	s.Missing = s.Sent - s.Arrived
 	s.ArrivalP50, s.ArrivalP99, s.ArrivalP999 = arrivals.ValueAtQuantile(50), arrivals.ValueAtQuantile(99), arrivals.ValueAtQuantile(99.9)
 	var at, anon, fds []float64
 	for i, p := range s.Samples {
@@ -163,7 +161,6 @@ func (w *watcher) watch(ctx context.Context) {
 
 func (w *watcher) sample(now time.Time) {
 	m := w.b.live.take()
-	w.take(m)
 	took := now.Sub(w.last).Seconds()
 	w.last = now
 	p := sample{
@@ -179,9 +176,6 @@ func (w *watcher) sample(now time.Time) {
 	fmt.Fprintf(w.b.errOut, "%5.0f s  %6.0f sends/s  %6.0f arrivals/s  p50/p99 %.2f/%.2f ms  arrival %.2f/%.2f ms  anonymous %.1f MiB  file %.1f MiB  descriptors %d  failed %d\n",
 		p.At, p.Sends, p.Arrived, ms(p.P50), ms(p.P99), ms(p.Tail50), ms(p.Tail99), p.AnonMiB, p.FileMiB, p.FDs, p.Failed)
 }
-
-// take adds a moment to the totals.
-func (w *watcher) take(m moment) { w.s.Sent += m.acked; w.s.Arrived += m.arrived }
 
 // descriptors counts the open descriptors of a process; 0 when it is not ours to
 // look at.

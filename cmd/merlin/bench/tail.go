@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/merlinmq/merlin/protocol"
@@ -24,6 +25,7 @@ type consumer struct {
 	offsets  []int64 // of the next message, per slot
 	commits  bool    // store the offsets every now and then
 	commitAt time.Time
+	seen     atomic.Int64 // messages of this run that arrived, counted or not
 	stop     func()
 	done     chan error
 }
@@ -45,14 +47,18 @@ func (b *bench) tail(ctx context.Context) (*Report, error) {
 	b.start()
 	c.start()
 	o := b.together(ctx, lanes, (*lane).open)
-	b.broken(c.last())
-	sent := b.merge("", lanes, o)
-	r := b.merge(kind, []*lane{c.lane}, o)
-	if missing := sent.Count - r.Count; missing > 0 {
-		r.Failed += missing
-		r.Codes["not arrived"] += missing
+	missing, err := c.last(acked(lanes))
+	b.broken(err)
+	b.lost("not arrived", missing)
+	return b.merge(kind, []*lane{c.lane}, o), ctx.Err()
+}
+
+// acked adds up what the lanes sent and saw answered.
+func acked(lanes []*lane) (n int64) {
+	for _, l := range lanes {
+		n += l.acked
 	}
-	return r, ctx.Err()
+	return n
 }
 
 // consume opens a consumer at the end of all queues and asks for the first time.
@@ -80,13 +86,23 @@ func (b *bench) consume(ctx context.Context, commits bool) (*consumer, error) {
 // start consumes until last is called.
 func (c *consumer) start() { go func() { c.done <- c.arrivals() }() }
 
-// last leaves a second for the last arrivals and waits for the consumer's end.
-func (c *consumer) last() error {
-	_ = c.c.SetReadDeadline(time.Now().Add(time.Second))
-	if err := <-c.done; !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
+// last waits until as many messages have arrived as were acknowledged, which may
+// never be, and ends the consumer. It gives the number of those that have not.
+func (c *consumer) last(acked int64) (missing int64, err error) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(callTimeout); c.seen.Load() < acked && time.Now().Before(end); {
+		select {
+		case err := <-c.done:
+			return acked - c.seen.Load(), err
+		case <-tick.C:
+		}
 	}
-	return nil
+	_ = c.c.SetReadDeadline(time.Now())
+	if err = <-c.done; errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	return acked - c.seen.Load(), err
 }
 
 // arrivals measures the messages of this run as they come, until the connection
@@ -133,6 +149,7 @@ func (c *consumer) arrived(payload []byte, now time.Time) error {
 			return nil
 		}
 		born := b.began.Add(time.Duration(binary.BigEndian.Uint64(m.Body)))
+		c.seen.Add(1)
 		b.live.arrived(now.Sub(born))
 		if !born.Before(b.warmed) && born.Before(b.end) {
 			c.counted++
