@@ -25,6 +25,8 @@ const (
 	MaxOffset            = 30
 	MinOffset            = 31
 	ConsumersOfGroup     = 38
+	LockQueues           = 41
+	UnlockQueues         = 42
 	UnregisterBroker     = 104
 	RouteByTopic         = 105
 	ClusterInfo          = 106

@@ -18,10 +18,14 @@ func consumeCases() []Case {
 			Promise: "When a member shuts down the other takes over its queues at its committed offsets: nothing is lost and nothing comes twice."},
 		{Name: "consume-member-killed", Area: Consume, Run: consumeMemberKilled,
 			Promise: "When a member is killed the broker notices the lost connection and the other member takes over its queues: nothing is lost."},
+		{Name: "consume-member-joins", Area: Consume, Run: consumeMemberJoins,
+			Promise: "When a member joins, the one that is there is told and hands over half of the queues at once, not at its next look at the group."},
 		{Name: "consume-two-groups", Area: Consume, Run: consumeTwoGroups,
 			Promise: "Two groups each get every message of a topic, and keep their own offsets."},
 		{Name: "consume-pull", Area: Consume, Run: consumePull,
-			Promise: "A pull at an offset answers the messages from there, and says no new message, no matched message or illegal offset with the next offset to ask for."},
+			Promise: "A pull at an offset answers the messages from there in order, and says no matched message or illegal offset with the next offset to ask for."},
+		{Name: "consume-pull-end", Area: Consume, Run: consumePullEnd,
+			Promise: "A pull at the end of a queue waits and then says no new message with the same offset to ask for."},
 		{Name: "consume-poll", Area: Consume, Run: consumePoll,
 			Promise: "A polling consumer gets each message once and commits what it acknowledged."},
 		{Name: "consume-long-poll", Area: Consume, Run: consumeLongPoll,
@@ -154,6 +158,19 @@ func consumeMemberKilled(ctx context.Context, e *Env) {
 	e.Equal(queues, len(queuesOf(a.Messages()[before:])), "queues of the one that lives")
 }
 
+func consumeMemberJoins(ctx context.Context, e *Env) {
+	const queues = 4
+	topic, group, p := e.Topic(queues), e.Group(), e.Producer()
+	// A client looks at its group by itself 20 s after its start.
+	start := time.Now()
+	a := e.Push(group, topic, All, Accept)
+	e.AwaitBodies(e.spread(ctx, p, topic, "alone", queues), a)
+	b := e.Push(group, topic, All, Accept)
+	e.awaitShared(ctx, p, topic, queues, a, b)
+	took := time.Since(start)
+	e.True(took < 15*time.Second, "the first member handed over %v after its start", took)
+}
+
 func consumeTwoGroups(ctx context.Context, e *Env) {
 	topic, p := e.Topic(2), e.Producer()
 	g1, g2 := e.Group(), e.Group()
@@ -195,9 +212,6 @@ func consumePull(ctx context.Context, e *Env) {
 	e.Equal(sent[3:7], got, "bodies in order")
 
 	e.Equal(int64(10), pull(c, 9, 32).NextBeginOffset, "next offset after the last message")
-	r = pull(c, 10, 4)
-	e.Equal(primitive.PullNoNewMsg, r.Status, "status at the end")
-	e.Equal(int64(10), r.NextBeginOffset, "next offset at the end")
 	r = pull(c, 11, 4)
 	e.Equal(primitive.PullOffsetIllegal, r.Status, "status beyond the end")
 	e.Equal(int64(10), r.NextBeginOffset, "next offset beyond the end")
@@ -206,6 +220,16 @@ func consumePull(ctx context.Context, e *Env) {
 	r = pull(none, 0, 32)
 	e.Equal(primitive.PullNoMsgMatched, r.Status, "status of a tag that no message has")
 	e.Equal(int64(10), r.NextBeginOffset, "next offset past what did not match")
+}
+
+func consumePullEnd(ctx context.Context, e *Env) {
+	topic, p := e.Topic(1), e.Producer()
+	e.SendAll(ctx, p, topic, 3)
+	c := e.Pull(e.Group(), topic, All)
+	r, err := c.PullFrom(ctx, e.queueOf(topic, 0), 3, 4)
+	e.NoError(err, "pulling at the end")
+	e.Equal(primitive.PullNoNewMsg, r.Status, "status")
+	e.Equal(int64(3), r.NextBeginOffset, "next offset")
 }
 
 func consumePoll(ctx context.Context, e *Env) {

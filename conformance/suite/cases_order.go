@@ -9,6 +9,8 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/producer"
+
+	"github.com/merlinmq/merlin/conformance/probe"
 )
 
 func orderCases() []Case {
@@ -17,6 +19,8 @@ func orderCases() []Case {
 			Promise: "Messages of one key go to one queue and are consumed in the order in which they were sent."},
 		{Name: "order-suspend", Area: Order, Run: orderSuspend,
 			Promise: "An ordered consumer that is not done with a message gets it again, and nothing that came after it, first."},
+		{Name: "order-locked", Area: Order, Run: orderLocked,
+			Promise: "An ordered consumer gets nothing from a queue that another member has locked, and goes on in order when that member unlocks it."},
 		{Name: "order-take-over", Area: Order, Run: orderTakeOver, Limit: 55 * time.Second,
 			Promise: "An ordered member that leaves unlocks its queues, and the next one goes on in order before the locks would have expired."},
 	}
@@ -91,6 +95,32 @@ func orderSuspend(ctx context.Context, e *Env) {
 		return len(box.Messages()) >= len(want), difference(want, box.Bodies())
 	})
 	e.Equal(want, box.Bodies(), "messages in order, the fifth three times")
+}
+
+func orderLocked(ctx context.Context, e *Env) {
+	topic, group := e.Topic(1), e.Group()
+	sent := e.sendKeyed(ctx, topic, 1, 10, "message")["key-0"]
+	body := fmt.Appendf(nil, `{"consumerGroup":%q,"clientId":"another","mqSet":[{"topic":%q,"brokerName":%q,"queueId":0}]}`,
+		group, topic, e.BrokerName)
+	a, err := probe.Call(ctx, e.Broker, probe.LockQueues, nil, body)
+	e.NoError(err, "locking as another member")
+	var granted struct {
+		OK []map[string]any `json:"lockOKMQSet"`
+	}
+	e.NoError(probe.Unmarshal(a.Body, &granted), "reading %q", a.Body)
+	e.Equal(1, len(granted.OK), "queues that the other member got")
+	box := e.Push(group, topic, All, Accept, consumer.WithConsumerOrder(true))
+	e.AwaitMembers(group, 1)
+	e.Steady(4*time.Second, "consumed from a locked queue", func() (bool, string) {
+		return len(box.Messages()) == 0, fmt.Sprint(box.Bodies())
+	})
+	_, err = probe.Call(ctx, e.Broker, probe.UnlockQueues, nil, body)
+	e.NoError(err, "unlocking")
+	// The client asks again every 20 s.
+	e.Eventually("all messages", func() (bool, string) {
+		return len(box.Messages()) >= len(sent), difference(sent, box.Bodies())
+	})
+	e.Equal(sent, box.Bodies(), "messages in order")
 }
 
 func orderTakeOver(ctx context.Context, e *Env) {

@@ -5,10 +5,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	rocketmq "github.com/apache/rocketmq-client-go/v2"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/producer"
 
@@ -37,6 +40,8 @@ func sendCases() []Case {
 			Promise: "A body that the client compressed arrives uncompressed and whole."},
 		{Name: "send-properties", Area: Send, Run: sendProperties,
 			Promise: "Keys, tags and properties of any script, and binary bodies, arrive as they were sent."},
+		{Name: "send-born", Area: Send, Run: sendBorn,
+			Promise: "A message carries the time at which its producer made it and that producer's address, and the time and place of its storing."},
 		{Name: "send-auto-create", Area: Route, Run: sendAutoCreate,
 			Promise: "A send to an unknown topic creates it with four queues and a route."},
 		{Name: "send-queue-beyond", Area: Errors, Run: sendQueueBeyond,
@@ -264,6 +269,32 @@ func sendProperties(ctx context.Context, e *Env) {
 	e.True(time.Since(time.UnixMilli(got.BornTimestamp)).Abs() < time.Hour, "born at %d", got.BornTimestamp)
 	e.True(got.StoreTimestamp > 0 && got.StoreHost != "" && got.BornHost != "", "store time %d, hosts %q %q",
 		got.StoreTimestamp, got.StoreHost, got.BornHost)
+}
+
+func sendBorn(ctx context.Context, e *Env) {
+	topic := e.Topic(1)
+	start := time.Now().UnixMilli()
+	one, two := e.Producer(), e.Producer()
+	for _, p := range []rocketmq.Producer{one, two, one} {
+		e.SendAll(ctx, p, topic, 1)
+	}
+	end := time.Now().UnixMilli()
+	box := e.Push(e.Group(), topic, All, Accept)
+	e.Eventually("three messages", func() (bool, string) { return len(box.Messages()) == 3, fmt.Sprint(len(box.Messages())) })
+	ms := box.Messages()
+	slices.SortFunc(ms, func(a, b *primitive.MessageExt) int { return int(a.QueueOffset - b.QueueOffset) })
+	for _, m := range ms {
+		e.True(start <= m.BornTimestamp && m.BornTimestamp <= end, "born at %d, sent between %d and %d", m.BornTimestamp, start, end)
+		// The broker's clock may be another one's.
+		e.True(time.Since(time.UnixMilli(m.StoreTimestamp)).Abs() < time.Hour, "stored at %d, born at %d", m.StoreTimestamp, m.BornTimestamp)
+		_, err := netip.ParseAddrPort(m.BornHost)
+		e.NoError(err, "reading the address of the producer")
+		_, err = netip.ParseAddrPort(m.StoreHost)
+		e.NoError(err, "reading the address of the broker")
+		e.Equal(ms[0].StoreHost, m.StoreHost, "address of the broker")
+	}
+	e.Equal(ms[0].BornHost, ms[2].BornHost, "address of one producer")
+	e.True(ms[0].BornHost != ms[1].BornHost, "two producers have the address %s", ms[0].BornHost)
 }
 
 func sendAutoCreate(ctx context.Context, e *Env) {

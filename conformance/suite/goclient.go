@@ -188,6 +188,9 @@ func (e *Env) AwaitBodies(expected []string, boxes ...*Inbox) {
 	e.Eventually(fmt.Sprintf("%d messages", len(want)), func() (bool, string) {
 		got := bodiesOf(boxes)
 		sort.Strings(got)
+		if len(got) > len(want) {
+			e.Fatalf("more than %d messages: %s", len(want), difference(want, got))
+		}
 		return equal(want, got), difference(want, got)
 	})
 }
