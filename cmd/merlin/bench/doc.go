@@ -8,7 +8,7 @@
 // encoded once per queue by protocol/wire, of which only opaque, time and key
 // are patched, cost less than a call through a client that must match answers to
 // callers. The work is the same for all servers either way: JSON headers, V2
-// sends, a property that clients set.
+// sends, the properties that clients set.
 //
 // A closed loop is one goroutine a connection; an open loop is a pair (one
 // writes, one reads), and its latencies count from the time at which a message

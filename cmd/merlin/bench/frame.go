@@ -49,7 +49,7 @@ func newTemplate(topic string, queue, size int, oneway bool) (template, error) {
 		ProducerGroup: wire.Some("bench"), Topic: wire.Some(topic), DefaultTopic: wire.Some("TBW102"),
 		DefaultTopicQueueNums: wire.Some(int32(4)), QueueID: wire.Some(int32(queue)), SysFlag: wire.Some(int32(0)),
 		BornTimestamp: wire.Some(int64(firstBorn)), Flag: wire.Some(int32(0)),
-		Properties:     wire.Some("UNIQ_KEY\x01" + key + "\x02WAIT\x01true\x02"),
+		Properties:     wire.Some("UNIQ_KEY\x01" + key + "\x02WAIT\x01true\x02TAGS\x01TagA\x02"),
 		ReconsumeTimes: wire.Some(int32(0)), UnitMode: wire.Some(false), Batch: wire.Some(false),
 	}}
 	if oneway {

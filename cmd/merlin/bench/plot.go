@@ -12,7 +12,7 @@ const (
 	plotWidth   = 820
 	panelHeight = 200
 	marginLeft  = 70
-	marginRight = 20
+	marginRight = 32
 	marginTop   = 30
 	marginFoot  = 30
 	maxPoints   = 300 // of a line; neighbours are joined by their highest
