@@ -204,6 +204,7 @@ func (c *cleaner) deleteSegments(atOnce bool) int {
 		}
 		if _, err := s.clog.Remove(); err != nil {
 			s.log.Error("store: delete", "err", err)
+			return n // the next run tries again
 		}
 	}
 	return s.o.DeleteFileBatchMax

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -61,6 +62,8 @@ type Log struct {
 	cur   *segment
 	pos   int64 // end of the written part, absolute
 	asked bool  // the preparer is at work
+
+	unsynced bool // the last removal may not be durable; used by Remove alone
 
 	want chan int64 // base of the segment to prepare
 	have chan prepared
@@ -336,8 +339,9 @@ func (l *Log) Close() {
 	l.tail.drop()
 }
 
-// Remove deletes the oldest segment and gives its end. It never deletes the
-// last one. One caller at a time.
+// Remove deletes the oldest segment for good and gives its end. It never deletes
+// the last one, and one that cannot be deleted stays: the files must never have a
+// gap, also after a power failure. One caller at a time.
 func (l *Log) Remove() (int64, error) {
 	l.segMu.Lock()
 	segs := *l.segs.Load()
@@ -345,15 +349,30 @@ func (l *Log) Remove() (int64, error) {
 		l.segMu.Unlock()
 		return l.Min(), nil
 	}
+	if l.unsynced { // the one before may come back
+		l.segMu.Unlock()
+		return segs[0].base, l.syncRemoved()
+	}
 	rest := slices.Clone(segs[1:])
 	l.segs.Store(&rest)
 	l.segMu.Unlock()
-	err := l.o.FS.Remove(segs[0].path)
-	segs[0].release()
-	if err != nil {
-		return rest[0].base, fmt.Errorf("commitlog: delete segment: %w", err)
+	if err := l.o.FS.Remove(segs[0].path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.segMu.Lock()
+		back := append([]*segment{segs[0]}, *l.segs.Load()...)
+		l.segs.Store(&back)
+		l.segMu.Unlock()
+		return segs[0].base, fmt.Errorf("commitlog: delete segment: %w", err)
 	}
-	return rest[0].base, nil
+	segs[0].release()
+	return rest[0].base, l.syncRemoved()
+}
+
+func (l *Log) syncRemoved() error {
+	err := l.o.FS.SyncDir(l.o.Dir)
+	if l.unsynced = err != nil; l.unsynced {
+		return fmt.Errorf("commitlog: delete segment: %w", err)
+	}
+	return nil
 }
 
 // Segments gives the first offset of each segment, oldest first.
