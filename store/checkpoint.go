@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/merlinmq/merlin/store/vfs"
 )
@@ -43,6 +44,7 @@ func loadCheckpoint(f vfs.FS, path string) (checkpoint, error) {
 
 // save writes the 40 bytes that count in one piece, which a disk does not tear.
 func (c checkpoint) save(f vfs.FS, path string) error {
+	made := !vfs.Exists(f, path)
 	h, err := f.Open(path, vfs.Create)
 	if err != nil {
 		return fmt.Errorf("store: checkpoint: %w", err)
@@ -59,6 +61,9 @@ func (c checkpoint) save(f vfs.FS, path string) error {
 		err = h.Sync()
 	}
 	err = errors.Join(err, h.Close())
+	if err == nil && made {
+		err = f.SyncDir(filepath.Dir(path))
+	}
 	if err != nil {
 		return fmt.Errorf("store: checkpoint: %w", err)
 	}

@@ -1,9 +1,7 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"math/rand"
 	"strings"
 	"sync"
@@ -13,134 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/store/vfs"
 )
-
-// history remembers what was acknowledged: by queue the bodies in their order.
-type history struct {
-	mu    sync.Mutex
-	acked map[string]int64 // body to queue offset
-	queue map[string]int32
-}
-
-func newHistory() *history {
-	return &history{acked: map[string]int64{}, queue: map[string]int32{}}
-}
-
-func (h *history) add(p *Put, bodies []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for i, b := range bodies {
-		h.acked[b] = p.Result.QueueOffset + int64(i)
-		h.queue[b] = p.Msg.QueueID
-	}
-}
-
-func (h *history) clone() *history {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c := newHistory()
-	for k, v := range h.acked {
-		c.acked[k] = v
-		c.queue[k] = h.queue[k]
-	}
-	return c
-}
-
-const crashQueues = 3
-
-// write puts messages in batches of several kinds and notes the acknowledged
-// ones; it stops at the first that is refused.
-func (h *history) write(s *Store, seed int64, rounds int) error {
-	r := rand.New(rand.NewSource(seed))
-	for n := range rounds {
-		var ps []*Put
-		var texts [][]string
-		var wg sync.WaitGroup
-		for k := range 1 + r.Intn(6) {
-			p := &Put{Msg: msg("T", int32(r.Intn(crashQueues)), "")}
-			var bs []string
-			for j := range 1 + r.Intn(2)*r.Intn(3) {
-				body := fmt.Sprintf("%d.%d.%d.%d.%s", seed, n, k, j, strings.Repeat("x", r.Intn(900)))
-				bs = append(bs, body)
-				e := message.BatchEntry{Body: []byte(body),
-					Properties: message.AppendProperty(message.AppendProperty(nil, "UNIQ_KEY", body), "TAGS", body[:3])}
-				p.Batch = append(p.Batch, e)
-			}
-			if len(bs) == 1 {
-				p.Msg.Body, p.Msg.Properties, p.Batch = p.Batch[0].Body, p.Batch[0].Properties, nil
-			}
-			p.Done = func(*Put) { wg.Done() }
-			ps, texts = append(ps, p), append(texts, bs)
-		}
-		wg.Add(len(ps))
-		s.PutBatch(ps)
-		wg.Wait()
-		for i, p := range ps {
-			if p.Result.Status != PutOK {
-				return p.Result.Err
-			}
-			h.add(p, texts[i])
-		}
-	}
-	return nil
-}
-
-// check opens an image and compares it with what was acknowledged.
-func (h *history) check(t *testing.T, o Options, what string) {
-	t.Helper()
-	s, err := Open(o)
-	require.NoError(t, err, what)
-	defer func() { require.NoError(t, s.Close(), what) }()
-	h.compare(t, s, what)
-	// The store goes on where it stopped.
-	require.NoError(t, h.write(s, 1<<40+rand.Int63n(1<<40), 3), what)
-	settled(t, s)
-	h.compare(t, s, what+", written to")
-}
-
-func (h *history) compare(t *testing.T, s *Store, what string) {
-	t.Helper()
-	seen := map[string]bool{}
-	total := 0
-	for q := range int32(crashQueues) {
-		require.EqualValues(t, 0, s.MinOffset("T", q), what)
-		for i, b := range readAll(t, s, "T", q, 0) {
-			require.False(t, seen[b], "%s: twice %.20s", what, b)
-			seen[b] = true
-			total++
-			e := s.Entries("T", q, int64(i), 1)
-			require.Equal(t, message.TagsHash(b[:3]), e[0].TagsCode, what)
-			if off, ok := h.acked[b]; ok {
-				require.Equal(t, off, int64(i), what)
-				require.Equal(t, h.queue[b], q, what)
-			}
-		}
-	}
-	for b := range h.acked {
-		require.True(t, seen[b], "%s: lost %.20s", what, b)
-	}
-	n := 0
-	for b := range seen { // each message is found by its key, once
-		if n++; n > 40 && n%7 != 0 {
-			continue
-		}
-		phys, _, _, err := s.idx.Query("T", b, 9, 0, math.MaxInt64)
-		require.NoError(t, err, what)
-		require.Len(t, phys, 1, "%s: index of %.20s", what, b)
-		rec, err := s.RecordAt(phys[0])
-		require.NoError(t, err, what)
-		require.Contains(t, string(rec), b, what)
-	}
-}
-
-func crashOptions(fs vfs.FS) Options {
-	o := small(fs)
-	o.FlushDiskType = SyncFlush
-	o.CheckpointBytes = 8 << 10
-	return o
-}
 
 // TestCrash_NothingAcknowledgedIsLost takes images of the disk, as a power
 // failure would leave it, before operations of the disk.
@@ -242,45 +114,6 @@ func TestCrash_AsyncFlushKeepsAPrefix(t *testing.T) {
 		require.GreaterOrEqual(t, flushed, int64(0))
 		newHistory().compare(t, s, "async")
 		require.NoError(t, s.Close())
-	}
-}
-
-// TestFault_EveryOperation lets the n-th operation of the disk fail, for every n,
-// with and without a torn write. Whatever happens: what was acknowledged before is
-// there after the next start, once and in order, nothing hangs and nothing panics.
-func TestFault_EveryOperation(t *testing.T) {
-	boom := errors.New("disk failure")
-	var failed vfs.Op
-	count := func(at int64, kind error) (int64, *vfs.Mem, *history) {
-		mem, h := vfs.NewMem(), newHistory()
-		in := &vfs.Inject{FS: mem, Fail: func(op vfs.Op) error {
-			if op.N == at {
-				failed = op
-				return kind
-			}
-			return nil
-		}}
-		o := crashOptions(in)
-		o.FlushIntervalQueues = time.Millisecond
-		s, err := Open(o)
-		if err != nil {
-			require.ErrorIs(t, err, boom)
-			return in.Count(), mem, h
-		}
-		_ = h.write(s, 7, 12)
-		s.cleaner.do(func() { _ = s.cleaner.checkpoint() })
-		_ = h.write(s, 8, 4)
-		_ = s.Close()
-		return in.Count(), mem, h
-	}
-	total, _, _ := count(-1, nil)
-	require.Greater(t, total, int64(60))
-	for n := int64(1); n <= total; n++ {
-		for _, kind := range []error{boom, vfs.ErrShort{Err: boom}} {
-			_, mem, h := count(n, kind)
-			h.clone().check(t, crashOptions(mem), fmt.Sprintf("%v failed (%T)", failed, kind))
-			h.check(t, crashOptions(mem.CrashClone(rand.New(rand.NewSource(n)))), fmt.Sprintf("%v failed (%T), then a crash", failed, kind))
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -103,7 +104,11 @@ func Open(o Options) (*Store, error) {
 
 // load opens the parts and recovers.
 func (s *Store) load() (err error) {
-	clean := !vfs.Exists(s.fs, s.path("abort"))
+	_, err = s.fs.Stat(s.path("abort"))
+	clean := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !clean {
+		return fmt.Errorf("store: abort file: %w", err)
+	}
 	if s.cp, err = loadCheckpoint(s.fs, s.path("checkpoint")); err != nil {
 		return err
 	}
@@ -241,32 +246,38 @@ func (s *Store) finish() error {
 }
 
 // saveCheckpoint makes consume queues and index durable up to a store time, and
-// says so in the checkpoint file.
+// says so in the checkpoint file. A failed sync is final: what it dropped may
+// never be written, so the old checkpoint stays and the next start builds again
+// from there. Any other failure, for want of space say, is over when the next
+// attempt works.
 func (s *Store) saveCheckpoint(upTo int64, ps []index.Pending) error {
 	s.cpMu.Lock()
 	defer s.cpMu.Unlock()
 	if s.cpErr != nil {
 		return s.cpErr
 	}
-	err := s.syncQueues(ps)
-	if err == nil {
-		c := s.cp
-		c.physical, c.logics = s.flushedTime.Load(), upTo
-		if s.idx != nil {
-			c.index = upTo
+	if err := s.syncQueues(ps); err != nil {
+		err = fmt.Errorf("store: checkpoint: %w", err)
+		if errors.Is(err, errSync) || errors.Is(err, index.ErrSync) {
+			s.cpErr = err
+			s.log.Error("store: no checkpoint is written any more", "err", err)
 		}
-		if err = c.save(s.fs, s.path("checkpoint")); err == nil {
-			s.cp = c
-		}
+		return err
 	}
-	if err != nil {
-		// What a failed sync dropped may never be written: the old checkpoint
-		// stays, and the next start builds again from there.
-		s.cpErr = fmt.Errorf("store: checkpoint: %w", err)
-		s.log.Error("store: no checkpoint is written any more", "err", err)
+	c := s.cp
+	c.physical, c.logics = s.flushedTime.Load(), upTo
+	if s.idx != nil {
+		c.index = upTo
 	}
-	return s.cpErr
+	if err := c.save(s.fs, s.path("checkpoint")); err != nil {
+		return err
+	}
+	s.cp = c
+	return nil
 }
+
+// errSync says that consume queues could not be made durable.
+var errSync = errors.New("sync failed")
 
 func (s *Store) syncQueues(ps []index.Pending) error {
 	if s.idx != nil {
@@ -274,5 +285,8 @@ func (s *Store) syncQueues(ps []index.Pending) error {
 			return err
 		}
 	}
-	return s.fs.SyncFS(s.o.StorePathRootDir)
+	if err := s.fs.SyncFS(s.o.StorePathRootDir); err != nil {
+		return fmt.Errorf("%w: %w", errSync, err)
+	}
+	return nil
 }

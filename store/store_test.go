@@ -52,13 +52,13 @@ func put(t testing.TB, s *Store, m message.Message) PutResult {
 }
 
 // settled waits until everything is dispatched.
-func settled(t testing.TB, s *Store) {
+func settled(t tester, s *Store) {
 	t.Helper()
 	require.Eventually(t, func() bool { return s.DispatchBehind() == 0 }, 10*time.Second, time.Millisecond)
 }
 
 // readAll reads a queue from offset to its end and gives the bodies.
-func readAll(t testing.TB, s *Store, topic string, queue int32, offset int64) []string {
+func readAll(t tester, s *Store, topic string, queue int32, offset int64) []string {
 	t.Helper()
 	var out []string
 	var res GetResult

@@ -16,6 +16,10 @@ import (
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
+// ErrSync says that entries could not be made durable. What the failed sync
+// dropped may never be written.
+var ErrSync = errors.New("index: sync failed")
+
 // Options of Open.
 type Options struct {
 	FS      vfs.FS
@@ -284,7 +288,9 @@ func (x *Index) Prepare() ([]Pending, error) {
 func (x *Index) Commit(ps []Pending) error {
 	for _, p := range ps {
 		err := p.f.f.Sync()
-		if err == nil {
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrSync, err)
+		} else {
 			_, err = p.f.f.WriteAt(p.hdr.encode(), 0)
 		}
 		if err != nil {

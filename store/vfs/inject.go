@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"sync/atomic"
 )
@@ -17,12 +18,16 @@ type Op struct {
 
 // Inject passes everything on to FS and asks Fail before each operation that can
 // change or read the disk; what Fail returns is the operation's error and the
-// operation does not happen. A failing WriteAt that gives ErrShort writes half.
+// operation does not happen. A failing WriteAt that gives ErrShort writes half. A
+// Sync, SyncDir or SyncFS that gives ErrSkip does nothing and says that it worked.
 type Inject struct {
 	FS   FS
 	Fail func(Op) error
 	n    atomic.Int64
 }
+
+// ErrSkip makes a sync a lie: nothing becomes durable, and no error tells so.
+var ErrSkip = errors.New("vfs: skipped")
 
 // ErrShort makes a WriteAt write only the first half of its bytes and fail.
 type ErrShort struct{ Err error }
@@ -35,6 +40,15 @@ func (e ErrShort) Unwrap() error { return e.Err }
 
 // Count is the number of operations so far.
 func (i *Inject) Count() int64 { return i.n.Load() }
+
+// sync asks for one of the syncs; skipped means that it is done.
+func (i *Inject) sync(name, path string) (skipped bool, err error) {
+	err = i.ask(name, path)
+	if errors.Is(err, ErrSkip) {
+		return true, nil
+	}
+	return false, err
+}
 
 func (i *Inject) ask(name, path string) error {
 	return i.Fail(Op{Name: name, Path: path, N: i.n.Add(1)})
@@ -102,7 +116,7 @@ func (i *Inject) Stat(path string) (Entry, error) {
 
 // SyncDir implements FS.
 func (i *Inject) SyncDir(path string) error {
-	if err := i.ask("SyncDir", path); err != nil {
+	if skipped, err := i.sync("SyncDir", path); skipped || err != nil {
 		return err
 	}
 	return i.FS.SyncDir(path)
@@ -110,7 +124,7 @@ func (i *Inject) SyncDir(path string) error {
 
 // SyncFS implements FS.
 func (i *Inject) SyncFS(path string) error {
-	if err := i.ask("SyncFS", path); err != nil {
+	if skipped, err := i.sync("SyncFS", path); skipped || err != nil {
 		return err
 	}
 	return i.FS.SyncFS(path)
@@ -152,7 +166,7 @@ func (f *injectFile) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (f *injectFile) Sync() error {
-	if err := f.i.ask("Sync", f.path); err != nil {
+	if skipped, err := f.i.sync("Sync", f.path); skipped || err != nil {
 		return err
 	}
 	return f.f.Sync()
