@@ -80,7 +80,7 @@ type Options struct {
 	DeleteFileBatchMax      int           // 10
 	DeleteFilesInterval     time.Duration // deleteCommitLogFilesInterval, 100 ms
 	CleanResourceInterval   time.Duration // 10 s
-	TailBytes               int           // newest log data kept in memory, 32 MiB
+	TailBytes               int           // newest log data kept in memory, 4 MiB
 	MaxOpenConsumeQueueFile int           // 1024
 }
 
@@ -131,7 +131,7 @@ func (o Options) withDefaults() (Options, error) {
 	set(&o.DeleteFileBatchMax, 10)
 	set(&o.DeleteFilesInterval, 100*time.Millisecond)
 	set(&o.CleanResourceInterval, 10*time.Second)
-	set(&o.TailBytes, 32<<20)
+	set(&o.TailBytes, 4<<20)
 	set(&o.MaxOpenConsumeQueueFile, 1024)
 	switch {
 	case strings.Contains(o.StorePathCommitLog, ","):

@@ -3,31 +3,77 @@ package commitlog
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/merlinmq/merlin/compat/offheap"
 )
 
 // chunkSize is the unit in which the tail of the log is kept in memory.
 const chunkSize = 1 << 20
 
 // chunk is a piece of the log. Its bytes up to used never change until the last
-// reference is gone.
+// reference is gone. Its memory is offheap's.
 type chunk struct {
-	pool *sync.Pool
+	home *chunks
 	refs atomic.Int32
 	base int64
-	used int // guarded by tail.mu
+	used int // guarded by the lock of its owner: tail, or blocks
 	buf  []byte
 }
 
 func (c *chunk) release() {
 	if c.refs.Add(-1) == 0 {
-		c.pool.Put(c)
+		c.home.put(c)
+	}
+}
+
+// chunks lends chunks of one size and keeps a few of those that came back.
+type chunks struct {
+	size, keep int
+
+	mu   sync.Mutex
+	free []*chunk
+	over bool // nothing is kept any more
+}
+
+func (p *chunks) get() *chunk {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		c := p.free[n-1]
+		p.free = p.free[:n-1]
+		return c
+	}
+	return &chunk{home: p, buf: offheap.Bytes(p.size)}
+}
+
+func (p *chunks) put(c *chunk) {
+	p.mu.Lock()
+	kept := !p.over && len(p.free) < p.keep
+	if kept {
+		p.free = append(p.free, c)
+	}
+	p.mu.Unlock()
+	if !kept {
+		offheap.Free(c.buf)
+		c.buf = nil
+	}
+}
+
+// end gives back what is kept; what is still lent follows as it comes back.
+func (p *chunks) end() {
+	p.mu.Lock()
+	free := p.free
+	p.free, p.over = nil, true
+	p.mu.Unlock()
+	for _, c := range free {
+		offheap.Free(c.buf)
 	}
 }
 
 // tail keeps the newest bytes of the log in memory, so that consumers that keep
 // up and the dispatcher read without a system call.
 type tail struct {
-	pool sync.Pool
+	pool chunks
 
 	// mu guards chunks and used of each.
 	mu     sync.Mutex
@@ -36,9 +82,7 @@ type tail struct {
 }
 
 func newTail(bytes int) *tail {
-	t := &tail{keep: max(bytes/chunkSize, 2)}
-	t.pool.New = func() any { return &chunk{pool: &t.pool, buf: make([]byte, chunkSize)} }
-	return t
+	return &tail{keep: max(bytes/chunkSize, 2), pool: chunks{size: chunkSize, keep: 2}}
 }
 
 // add takes over a copy of data, which was written at off. One caller at a time.
@@ -68,7 +112,7 @@ func (t *tail) last() *chunk {
 }
 
 func (t *tail) push(off int64) *chunk {
-	c := t.pool.Get().(*chunk)
+	c := t.pool.get()
 	c.refs.Store(1)
 	c.base = off
 	t.mu.Lock()
@@ -116,4 +160,5 @@ func (t *tail) drop() {
 	for _, c := range cs {
 		c.release()
 	}
+	t.pool.end()
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/merlinmq/merlin/compat/offheap"
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
@@ -69,7 +70,7 @@ type file struct {
 	mu  sync.RWMutex
 	hdr header
 	// slots is the slot table while the file is written, nil otherwise; pages
-	// marks what of it differs from the disk.
+	// marks what of it differs from the disk. The table is memory of offheap.
 	slots []int32
 	pages []bool
 	// buf holds the entries from bufAt on, which are not in the file yet.
@@ -109,11 +110,12 @@ func (f *file) full() bool { return f.hdr.count >= f.limit }
 
 // loadSlots brings the slot table into memory, from the disk.
 func (f *file) loadSlots() error {
-	slots := make([]int32, f.slotNum)
+	slots := offheap.Int32s(int(f.slotNum))
 	b := make([]byte, pageSlots*slotSize*16)
 	for at := int32(0); at < f.slotNum; {
 		n := min(int32(len(b)/slotSize), f.slotNum-at)
 		if err := vfs.ReadFull(f.f, b[:n*slotSize], headerSize+int64(at)*slotSize); err != nil {
+			offheap.FreeInt32s(slots)
 			return fmt.Errorf("index: slots of %s: %w", f.path, err)
 		}
 		for i := range n {
@@ -127,11 +129,23 @@ func (f *file) loadSlots() error {
 	return nil
 }
 
+// setSlots takes over a slot table; that of before goes.
 func (f *file) setSlots(slots []int32) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	old := f.slots
 	f.slots = slots
 	f.pages = make([]bool, (f.slotNum+pageSlots-1)/pageSlots)
+	f.mu.Unlock()
+	offheap.FreeInt32s(old)
+}
+
+// dropSlots forgets what only a file that is written needs.
+func (f *file) dropSlots() {
+	f.mu.Lock()
+	old := f.slots
+	f.slots, f.pages, f.buf = nil, nil, nil
+	f.mu.Unlock()
+	offheap.FreeInt32s(old) // readers look at it under the lock only
 }
 
 // put adds an entry in memory. REQUIRES: the dispatcher, slots loaded, not full.
@@ -301,7 +315,7 @@ func (f *file) has(hash int32, phy int64) (bool, error) {
 // verify reads the entries that the header counts, cuts them off at the first
 // one that cannot be right, and makes the slot table from the rest.
 func (f *file) verify(logEnd int64) error {
-	slots := make([]int32, f.slotNum)
+	slots := offheap.Int32s(int(f.slotNum))
 	b := make([]byte, bufferBytes)
 	h := f.hdr
 	h.usedSlots, h.endPhy = 0, 0
@@ -310,6 +324,7 @@ scan:
 	for n < h.count {
 		k := min(int32(bufferBytes/entrySize), h.count-n)
 		if err := vfs.ReadFull(f.f, b[:k*entrySize], f.entryPos(n)); err != nil {
+			offheap.FreeInt32s(slots)
 			return fmt.Errorf("index: entries of %s: %w", f.path, err)
 		}
 		for i := range k {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/merlinmq/merlin/compat/javastr"
+	"github.com/merlinmq/merlin/compat/offheap"
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
@@ -138,6 +139,7 @@ func (x *Index) remove(files []*file) error {
 	var errs []error
 	for _, f := range files {
 		_ = f.f.Close() // on its way out
+		f.dropSlots()
 		if err := x.o.FS.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("index: delete: %w", err))
 		}
@@ -200,9 +202,7 @@ func (x *Index) current() (*file, error) {
 		return nil, err
 	}
 	if last != nil {
-		last.mu.Lock()
-		last.slots, last.pages, last.buf = nil, nil, nil
-		last.mu.Unlock()
+		last.dropSlots()
 	}
 	x.mu.Lock()
 	x.files = append(slices.Clone(x.files), f)
@@ -240,7 +240,7 @@ func (x *Index) create(last *file) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("index: create: %w", err)
 	}
-	f.setSlots(make([]int32, f.slotNum))
+	f.setSlots(offheap.Int32s(int(f.slotNum)))
 	return f, nil
 }
 
@@ -362,5 +362,6 @@ func (x *Index) Clean(minPhy int64) error {
 func (x *Index) Close() {
 	for _, f := range x.files {
 		_ = f.f.Close() // what counts was synced by Commit
+		f.dropSlots()
 	}
 }
