@@ -11,9 +11,9 @@ import (
 const (
 	// blockEntries is how many entries of a consume queue are looked at in one go.
 	blockEntries = 64
-	// maxGap is how many unwanted bytes between two records are read over: that
-	// is cheaper than another system call.
-	maxGap = 8 << 10
+	// worthBlock is from how many scattered records in a block on it is cheaper
+	// to read the block than each of them.
+	worthBlock = 3
 	// maxRange bounds one read of the log.
 	maxRange = 1 << 20
 	// minPullBytes is the least MaxBytes that counts, as in Java.
@@ -233,34 +233,67 @@ func (g *getter) record(es []consumequeue.Entry) []byte {
 	return rec
 }
 
-// fetch brings the record of the first entry into g.data.
+// fetch brings the record of the first entry into g.data, with as many of the
+// following ones as is cheap: from the tail of the log, else from the machine's
+// memory when all of them are there, else from the disk. What lies scattered
+// between the records of other queues is read there in blocks that all readers
+// share.
 func (g *getter) fetch(es []consumequeue.Entry) bool {
-	e := es[0]
-	if v, ok := g.s.clog.View(e.PhyOffset, int(e.Size)); ok {
-		g.res.held = append(g.res.held, held{view: v})
-		g.data, g.base = v.Bytes, e.PhyOffset
+	start, size := es[0].PhyOffset, int(es[0].Size)
+	if v, ok := g.s.clog.View(start, size); ok {
+		g.hold(held{view: v}, v.Bytes, start)
 		return true
 	}
-	end := g.ahead(es)
-	b := g.s.bufs.get(int(end - e.PhyOffset))
-	if err := g.s.clog.Read(b.b, e.PhyOffset); err != nil {
-		b.release()
-		if e.PhyOffset >= g.s.clog.Min() {
-			g.s.log.Error("store: read of the log failed", "offset", e.PhyOffset, "err", err)
-		}
-		return false
+	a := g.ahead(es)
+	if v, ok := g.s.clog.Mapped(start, a.all); ok {
+		g.hold(held{view: v}, v.Bytes, start)
+		return true
 	}
-	g.res.held = append(g.res.held, held{buf: b})
-	g.data, g.base = b.b, e.PhyOffset
+	if a.near >= worthBlock {
+		if v, ok, err := g.s.clog.Block(start, size); err != nil {
+			return g.unread(start, err)
+		} else if ok {
+			g.hold(held{view: v}, v.Bytes, start)
+			return true
+		}
+	}
+	b := g.s.bufs.get(int(a.direct - start))
+	if err := g.s.clog.Read(b.b, start); err != nil {
+		b.release()
+		return g.unread(start, err)
+	}
+	g.hold(held{buf: b}, b.b, start)
 	return true
 }
 
-// ahead gives the end of the range that is worth one read: records that follow
-// closely, up to what the answer may hold.
-func (g *getter) ahead(es []consumequeue.Entry) int64 {
+// hold makes data the piece of the log that was read last.
+func (g *getter) hold(h held, data []byte, base int64) {
+	g.res.held = append(g.res.held, h)
+	g.data, g.base = data, base
+}
+
+// unread reports a failed read, unless retention was faster.
+func (g *getter) unread(offset int64, err error) bool {
+	if offset >= g.s.clog.Min() {
+		g.s.log.Error("store: read of the log failed", "offset", offset, "err", err)
+	}
+	return false
+}
+
+// aheads is what the entries say about the records to come.
+type aheads struct {
+	direct int64 // end of those that follow without a gap
+	all    int64 // end of the last that this answer may take
+	near   int   // how many lie in the block of the first, but scattered
+}
+
+// ahead looks at what else the answer will probably hold of the log.
+func (g *getter) ahead(es []consumequeue.Entry) aheads {
 	start := es[0].PhyOffset
-	end := start + int64(es[0].Size)
+	a := aheads{direct: start + int64(es[0].Size)}
+	a.all = a.direct
 	limit := min(start+maxRange, g.s.clog.SegmentOf(start)+g.s.clog.SegmentSize(), g.maxPhy)
+	_, block := g.s.clog.BlockOf(start)
 	o := &g.s.o
 	count, room := min(g.r.MaxMsgs, o.MaxTransferCountDisk), min(g.maxBytes, o.MaxTransferBytesDisk)
 	if g.maxPhy-start <= g.memory {
@@ -275,10 +308,15 @@ func (g *getter) ahead(es []consumequeue.Entry) int64 {
 		count--
 		room -= int(e.Size)
 		to := e.PhyOffset + int64(e.Size)
-		if count < 0 || room < 0 || e.Size <= 0 || e.PhyOffset < end || e.PhyOffset-end > maxGap || to > limit {
+		if count < 0 || room < 0 || e.Size <= 0 || e.PhyOffset < a.all || to > limit {
 			break
 		}
-		end = to
+		if a.direct == a.all && e.PhyOffset == a.direct {
+			a.direct = to
+		} else if to <= block {
+			a.near++
+		}
+		a.all = to
 	}
-	return end
+	return a
 }

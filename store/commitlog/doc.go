@@ -18,5 +18,11 @@
 // time (the store's append lock), Flush one (the committer), Remove one (the
 // cleaner); readers are free.
 //
-// Locks: tail.mu, a leaf, around the list of tail chunks.
+// Reading goes through what is cheapest: the tail of the log, which is kept in
+// memory; a mapping of the segment, for ranges that the machine has in memory; and
+// blocks that were read from the disk for all readers. A mapping is never asked
+// for what would have to come from the disk.
+//
+// Locks: tail.mu, blocks.mu and maps.mu around what each keeps; under them
+// chunks.mu, a leaf.
 package commitlog

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -46,8 +47,10 @@ type Options struct {
 
 // Log is the commit log.
 type Log struct {
-	o    Options
-	tail *tail
+	o      Options
+	tail   *tail
+	blocks *blocks
+	maps   maps
 
 	// segs is replaced as a whole; oldest first.
 	segs  atomic.Pointer[[]*segment]
@@ -86,6 +89,7 @@ func Open(o Options) (*Log, error) {
 		o: o, tail: newTail(o.TailBytes),
 		want: make(chan int64, 1), have: make(chan prepared, 1), quit: make(chan struct{}),
 	}
+	l.blocks = newBlocks(l.read)
 	segs, err := l.list()
 	if err != nil {
 		return nil, err
@@ -337,6 +341,8 @@ func (l *Log) Close() {
 	default:
 	}
 	l.tail.drop()
+	l.blocks.drop()
+	l.maps.cut(math.MaxInt64)
 }
 
 // Remove deletes the oldest segment for good and gives its end. It never deletes
@@ -364,6 +370,8 @@ func (l *Log) Remove() (int64, error) {
 		return segs[0].base, fmt.Errorf("commitlog: delete segment: %w", err)
 	}
 	segs[0].release()
+	l.blocks.cut(rest[0].base)
+	l.maps.cut(rest[0].base)
 	return rest[0].base, l.syncRemoved()
 }
 

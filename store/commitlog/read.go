@@ -10,13 +10,13 @@ import (
 // View is a piece of the log in memory. It is valid until Release.
 type View struct {
 	Bytes []byte
-	c     *chunk
+	of    interface{ release() }
 }
 
 // Release gives the memory back. The zero View may be released.
 func (v View) Release() {
-	if v.c != nil {
-		v.c.release()
+	if v.of != nil {
+		v.of.release()
 	}
 }
 
@@ -24,7 +24,56 @@ func (v View) Release() {
 // in memory: no copy is made.
 func (l *Log) View(off int64, n int) (View, bool) {
 	b, c := l.tail.view(off, n)
-	return View{b, c}, c != nil
+	if c == nil {
+		return View{}, false
+	}
+	return View{b, c}, true
+}
+
+// Mapped gives the bytes of [off, end) when they lie in one segment and in the
+// machine's memory: no copy is made.
+func (l *Log) Mapped(off, end int64) (View, bool) {
+	if end > l.max.Load() || end-off > vfs.MaxResident {
+		return View{}, false
+	}
+	s := l.find(off)
+	if s == nil {
+		return View{}, false
+	}
+	defer s.release()
+	if end > s.base+s.size {
+		return View{}, false
+	}
+	m := l.maps.take(s)
+	if m == nil {
+		return View{}, false
+	}
+	off, end = off-s.base, end-s.base
+	if !m.m.Resident(off, end) {
+		m.release()
+		return View{}, false
+	}
+	return View{m.m.Bytes()[off:end:end], m}, true
+}
+
+// BlockOf gives the block that offset lies in: what Block gives never crosses it.
+func (l *Log) BlockOf(offset int64) (base, end int64) {
+	seg := l.SegmentOf(offset)
+	base = max(offset-offset%blockSize, seg)
+	end = offset - offset%blockSize + blockSize
+	return base, min(end, seg+l.o.SegmentSize, l.max.Load())
+}
+
+// Block gives the bytes from off to the end of its block, at least n, reading the
+// whole block unless it is in memory. ok is false when the range crosses blocks
+// or the end of the log: then Read has to do.
+func (l *Log) Block(off int64, n int) (v View, ok bool, err error) {
+	base, end := l.BlockOf(off)
+	b, c, err := l.blocks.view(base, end, off, n)
+	if c == nil {
+		return View{}, false, err
+	}
+	return View{b, c}, true, nil
 }
 
 // Read fills p from off. The range lies in one segment and below Max.

@@ -1,0 +1,37 @@
+package vfs
+
+import (
+	"bytes"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMap_ShowsWhatWasWritten(t *testing.T) {
+	f, err := OS().Open(filepath.Join(t.TempDir(), "f"), Create)
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Allocate(1<<20))
+	m, ok := f.(Mapper)
+	if runtime.GOOS != "linux" {
+		require.False(t, ok)
+		return
+	}
+	require.True(t, ok)
+	mm, err := m.Map(1 << 20)
+	if err != nil {
+		t.Skipf("no mapping here: %v", err)
+	}
+	text := bytes.Repeat([]byte("merlin"), 2000)
+	_, err = f.WriteAt(text, 5000)
+	require.NoError(t, err)
+	require.True(t, mm.Resident(5000, 5000+int64(len(text))), "it was written just now")
+	require.Equal(t, text, mm.Bytes()[5000:5000+len(text)])
+
+	require.False(t, mm.Resident(-1, 10))
+	require.False(t, mm.Resident(0, 1<<20+1))
+	require.False(t, mm.Resident(10, 10))
+	require.NoError(t, mm.Close())
+}
