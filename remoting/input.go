@@ -42,6 +42,7 @@ type connCtx struct {
 // onRequest is one wake-up. It takes everything that was read: what it left
 // netpoll would call it again for at once. It never waits for input.
 func onRequest(ctx context.Context, nc netpoll.Connection) error {
+	growStack(0)
 	c := ctx.(*connCtx).conn
 	r := nc.Reader()
 	n := r.Len()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,14 @@ func (d *dispatcher) run() {
 	t := d.s.clock.NewTicker(d.s.o.FlushIntervalQueues)
 	defer t.Stop()
 	for {
+		before := d.pos.Load()
 		more := d.step()
+		if !more && d.pos.Load() != before {
+			// Senders that are ready to run go first: what they append is
+			// dispatched in the same round, without being woken for each.
+			runtime.Gosched()
+			more = d.pos.Load() < d.limit()
+		}
 		if d.tails > 0 {
 			n := min(d.tails, tailStep)
 			d.tails -= n

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/merlinmq/merlin/cmd/internal/tune"
 	"github.com/merlinmq/merlin/cmd/merlin/bench"
 	"github.com/merlinmq/merlin/conformance/suite"
 )
@@ -91,6 +92,7 @@ Flags:`)
 
 // serve runs both servers until ctx ends.
 func serve(ctx context.Context, o options, out, errOut io.Writer) error {
+	tune.Broker(os.Getenv)
 	s, err := start(o, errOut)
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 
 	"github.com/merlinmq/merlin/broker"
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/cmd/internal/tune"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
 	"github.com/merlinmq/merlin/remoting"
@@ -42,6 +43,7 @@ var errUsage = errors.New("wrong flags")
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	tune.Broker(os.Getenv)
 	host, err := thisHost(os.Getenv)
 	if err == nil {
 		err = run(ctx, os.Args[1:], host, os.Stdout, os.Stderr)
