@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/header"
 	"github.com/merlinmq/merlin/protocol/wire"
 )
 
@@ -43,13 +44,57 @@ func benchmarkSend(b *testing.B, window int) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for sent := 0; sent < b.N; sent += window {
-		_, err := c.Write(frames)
-		require.NoError(b, err)
-		for got := 0; got < window; got++ {
-			_, err := io.ReadFull(c, in[:4])
-			require.NoError(b, err)
-			_, err = io.ReadFull(c, in[:binary.BigEndian.Uint32(in)])
-			require.NoError(b, err)
+		exchange(b, c, frames, in, window)
+	}
+}
+
+// BenchmarkPull catches up on eight queues that lie interleaved in the log, 32
+// messages a pull, the pulls of a round pipelined.
+func BenchmarkPull(b *testing.B) {
+	const queues, each, perPull = 8, 4096, 32
+	t := &testing.T{}
+	r := &rig{t: t, dir: b.TempDir(), extra: "mappedFileSizeCommitLog=268435456\ndefaultTopicQueueNums=8"}
+	r.start()
+	defer r.stop()
+	c, err := net.Dial("tcp", r.Addr())
+	require.NoError(b, err)
+	defer c.Close()
+	in := make([]byte, 4<<20)
+	payload := bytes.Repeat([]byte{'x'}, 1024)
+	for range each {
+		var frames []byte
+		for q := range int32(queues) {
+			h := sendHeader("Bench", q, "UNIQ_KEY", "7F0000011234DEADBEEF000003E80001", "WAIT", "true")
+			h.DefaultTopicQueueNums = wire.Some(int32(queues))
+			frames = append(wire.AppendHead(frames, &wire.Outgoing{Code: int32(protocol.SendMessageV2.Code), Opaque: q, Header: h, Version: 401}, len(payload)), payload...)
 		}
+		exchange(b, c, frames, in, queues)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for pulled := 0; pulled < b.N; pulled += queues * perPull {
+		var frames []byte
+		for q := range int32(queues) {
+			h := &header.PullMessageRequest{
+				ConsumerGroup: wire.Some("BenchGroup"), QueueID: wire.Some(q), MaxMsgNums: wire.Some(int32(perPull)),
+				QueueOffset: wire.Some(int64(pulled/queues) % (each - perPull)), SysFlag: wire.Some(int32(4)),
+				Subscription: wire.Some("*"), ExpressionType: wire.Some("TAG"),
+			}
+			h.Topic = wire.Some("Bench")
+			frames = wire.AppendHead(frames, &wire.Outgoing{Code: int32(protocol.PullMessage.Code), Opaque: q, Header: h, Version: 401}, 0)
+		}
+		exchange(b, c, frames, in, queues)
+	}
+}
+
+// exchange writes frames and reads that many answers.
+func exchange(b *testing.B, c net.Conn, frames, in []byte, answers int) {
+	_, err := c.Write(frames)
+	require.NoError(b, err)
+	for range answers {
+		_, err := io.ReadFull(c, in[:4])
+		require.NoError(b, err)
+		_, err = io.ReadFull(c, in[:binary.BigEndian.Uint32(in)])
+		require.NoError(b, err)
 	}
 }

@@ -93,7 +93,7 @@ func (s *splitter) complete(p []byte, f func([]byte) error) ([]byte, error) {
 // keep appends to the kept frame, into a buffer of the pool while it is short.
 func (s *splitter) keep(p []byte) {
 	if s.partial == nil {
-		s.partial = getBuf()
+		s.partial = getBuf(0)
 	}
 	need := len(s.partial) + len(p)
 	if need > cap(s.partial) && s.size > 0 {

@@ -16,6 +16,8 @@ const (
 	// flushPiece is how much is given to the kernel at a time: the write timeout
 	// is that of a piece.
 	flushPiece = 512 << 10
+	// headRoom is more than what a header takes at most times.
+	headRoom = 1024
 	// corkedMax is the output of a wake-up that is written before its end.
 	corkedMax = 256 << 10
 )
@@ -41,19 +43,6 @@ type output struct {
 	dead     bool   // nothing is accepted any more
 	freed    bool   // netpoll closes the descriptor: it may be another's soon
 	orphans  []view // taken, not certainly written: released when netpoll let go
-}
-
-// bufs lends the buffers of outputs and of incomplete frames.
-var bufs = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
-
-func getBuf() []byte { return (*bufs.Get().(*[]byte))[:0] }
-
-// putBuf takes a buffer back; a large one goes to the garbage collector, so that
-// one long frame does not stay in memory for ever.
-func putBuf(b []byte) {
-	if cap(b) > 0 && cap(b) <= 256<<10 {
-		bufs.Put(&b)
-	}
 }
 
 // answer writes an answer to the request with that opaque.
@@ -116,7 +105,7 @@ func (c *Conn) appendLocked(o *wire.Outgoing, body []byte, views [][]byte, relea
 		return false, ErrClosed
 	}
 	if out.buf == nil {
-		out.buf = getBuf()
+		out.buf = getBuf(0)
 	}
 	start, held := len(out.buf), len(out.views)
 	defer func() {
@@ -127,6 +116,13 @@ func (c *Conn) appendLocked(o *wire.Outgoing, body []byte, views [][]byte, relea
 			out.buf, out.views, later = out.buf[:start], out.views[:held], false
 		}
 	}()
+	room := len(body) + headRoom
+	for _, v := range views {
+		if len(v) <= joinBelow {
+			room += len(v)
+		}
+	}
+	out.buf = growBuf(out.buf, room)
 	out.buf = wire.AppendHead(out.buf, o, n)
 	if size := len(out.buf) - start + n; size > c.ep.limits.MaxFrame {
 		return false, fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, size, c.ep.limits.MaxFrame)
