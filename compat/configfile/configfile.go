@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 )
@@ -30,13 +29,27 @@ type Files interface {
 }
 
 // OS keeps files on the machine's disk.
-func OS() Files { return osFiles{} }
+func OS() Files { return onDisk{machine{}} }
 
-type osFiles struct{}
+// onDisk keeps files on a disk.
+type onDisk struct{ disk disk }
+
+// disk is what Save and Load do to a disk: the seam at which tests let it fail
+// and crash. Errors of absent files are fs.ErrNotExist.
+type disk interface {
+	exists(path string) bool
+	readFile(path string) ([]byte, error)
+	mkdir(path string) error // the parent exists; fs.ErrExist is no error
+	writeSynced(path string, data []byte) error
+	remove(path string) error
+	link(from, to string) error
+	rename(from, to string) error
+	syncDir(path string) error
+}
 
 // Load implements Files.
-func (osFiles) Load(path string, check func([]byte) error) ([]byte, error) {
-	return load(path, check, os.ReadFile)
+func (f onDisk) Load(path string, check func([]byte) error) ([]byte, error) {
+	return load(path, check, f.disk.readFile)
 }
 
 func load(path string, check func([]byte) error, read func(string) ([]byte, error)) ([]byte, error) {
@@ -64,71 +77,75 @@ func load(path string, check func([]byte) error, read func(string) ([]byte, erro
 
 // Save implements Files: write path.tmp and sync it, link the previous content
 // as path.bak, rename, sync the directory.
-func (osFiles) Save(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+func (f onDisk) Save(path string, data []byte) error {
+	err := f.mkdirDurable(filepath.Dir(path))
+	if err == nil {
+		err = f.gone(path + ".tmp") // it may be another name of the file
+	}
+	if err == nil {
+		err = f.disk.writeSynced(path+".tmp", data)
+	}
+	if err == nil {
+		err = f.keepBackup(path)
+	}
+	if err == nil {
+		err = f.disk.rename(path+".tmp", path)
+	}
+	if err == nil {
+		err = f.disk.syncDir(filepath.Dir(path))
+	}
+	if err != nil {
 		return fmt.Errorf("configfile: save %s: %w", path, err)
 	}
-	tmp := path + ".tmp"
-	if err := writeSynced(tmp, data); err != nil {
-		return fmt.Errorf("configfile: save %s: %w", path, err)
-	}
-	if err := keepBackup(path); err != nil {
-		return fmt.Errorf("configfile: save %s: %w", path, err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return fmt.Errorf("configfile: save %s: %w", path, err)
-	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
+// mkdirDurable makes a directory and its parents, with names that survive a power
+// failure.
+func (f onDisk) mkdirDurable(dir string) error {
+	up := filepath.Dir(dir)
+	if up == dir || f.disk.exists(dir) {
+		return nil
 	}
-	_, err = f.Write(data)
+	err := f.mkdirDurable(up)
 	if err == nil {
-		err = f.Sync()
+		err = f.disk.mkdir(dir)
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	if err == nil {
+		err = f.disk.syncDir(up)
 	}
 	return err
+}
+
+// gone removes a file that may be there.
+func (f onDisk) gone(path string) error {
+	if err := f.disk.remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // keepBackup gives the present content a second name, so that the path itself
 // is never without a complete file.
-func keepBackup(path string) error {
+func (f onDisk) keepBackup(path string) error {
 	link := path + ".bak.tmp"
-	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.gone(link); err != nil {
 		return err
 	}
-	if err := os.Link(path, link); err != nil {
+	if err := f.disk.link(path, link); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // the first save
 		}
 		// A file system without hard links: copy.
-		data, rerr := os.ReadFile(path)
+		data, rerr := f.disk.readFile(path)
 		if rerr != nil {
 			return rerr
 		}
-		if werr := writeSynced(link, data); werr != nil {
+		if werr := f.disk.writeSynced(link, data); werr != nil {
 			return werr
 		}
 	}
-	return os.Rename(link, path+".bak")
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if cerr := d.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	return f.disk.rename(link, path+".bak")
 }
 
 // Memory keeps files in memory, for tests and for servers without a disk.
