@@ -63,15 +63,17 @@ func (b *bench) soak(ctx context.Context) (*Report, error) {
 	b.start()
 	c.start()
 	w := watcher{b: b, s: &Soak{}}
+	sending, sent := context.WithCancel(ctx)
 	watched := make(chan struct{})
-	go func() { defer close(watched); w.watch(ctx) }()
+	go func() { defer close(watched); w.watch(sending) }()
 	o := b.together(ctx, lanes, (*lane).open)
+	sent() // all lanes may have ended early, when the broker did
+	<-watched
 	w.s.Sent = acked(lanes)
 	w.s.Missing, err = c.last(w.s.Sent)
 	w.s.Arrived = c.seen.Load()
 	b.broken(err)
 	b.lost("not arrived", w.s.Missing)
-	<-watched
 	r := b.merge(fmt.Sprintf("soak at %.0f/s, %d bytes, %d queues", b.rate, b.size, b.slots()), lanes, o)
 	r.Soak = w.s
 	w.s.finish(c.h)
@@ -168,7 +170,11 @@ func (w *watcher) sample(now time.Time) {
 		P50: m.sends.ValueAtQuantile(50), P99: m.sends.ValueAtQuantile(99),
 		Tail50: m.tails.ValueAtQuantile(50), Tail99: m.tails.ValueAtQuantile(99), Failed: w.b.failed().count,
 	}
-	if u, err := usage(w.b.pid); err == nil && u != nil {
+	u, err := usage(w.b.pid)
+	if err != nil {
+		return // the broker is gone; its lanes say so
+	}
+	if u != nil {
 		p.AnonMiB, p.FileMiB, p.CPU, p.Threads = u.AnonMiB, u.FileMiB+u.ShmemMiB, u.CPU, u.Threads
 		p.FDs = descriptors(w.b.pid)
 	}
