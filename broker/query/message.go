@@ -15,16 +15,16 @@ const uniqueKeyFlag = "_UNIQUE_KEY_QUERY"
 // under a key, newest index file first. The body is their records. maxNum is cut
 // at maxMsgsNumBatch; a query by unique id takes defaultQueryMaxNum instead.
 // Neither topic nor key is compared with what the index found by hash: clients do
-// that. Nothing found is QUERY_NOT_FOUND (22), with the position of the index as
-// always.
+// that. Nothing found is QUERY_NOT_FOUND (22) with zeros instead of the position
+// of the index; a missing topic or key is never found.
 func (h *Handler) Message(r *remoting.Request, q *header.QueryMessageRequest) (*remoting.Answer, error) {
 	switch {
-	case !q.Topic.Set:
-		return nil, missing("topic")
-	case !q.Key.Set:
-		return nil, missing("key")
 	case !q.MaxNum.Set:
 		return nil, missing("maxNum")
+	case !q.BeginTimestamp.Set:
+		return nil, missing("beginTimestamp")
+	case !q.EndTimestamp.Set:
+		return nil, missing("endTimestamp")
 	}
 	cfg := h.Config.Get()
 	limit := int(q.MaxNum.V)
@@ -35,14 +35,12 @@ func (h *Handler) Message(r *remoting.Request, q *header.QueryMessageRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	a := &remoting.Answer{Header: &header.QueryMessageResponse{
+	if len(res.Records) == 0 {
+		return &remoting.Answer{Code: protocol.QueryNotFound, Remark: "can not find message, maybe time range not correct", HasRemark: true,
+			Header: &header.QueryMessageResponse{IndexLastUpdateTimestamp: wire.Some[int64](0), IndexLastUpdatePhyoffset: wire.Some[int64](0)}}, nil
+	}
+	return &remoting.Answer{Views: res.Records, Header: &header.QueryMessageResponse{
 		IndexLastUpdateTimestamp: wire.Some(res.LastUpdateTime),
 		IndexLastUpdatePhyoffset: wire.Some(res.LastUpdatePhyOffset),
-	}}
-	if len(res.Records) == 0 {
-		a.Code, a.Remark, a.HasRemark = protocol.QueryNotFound, "can not find message, maybe time range not correct", true
-		return a, nil
-	}
-	a.Views = res.Records
-	return a, nil
+	}}, nil
 }

@@ -52,13 +52,13 @@ func request(ext ...wire.Field) *remoting.Request {
 func TestMessage(t *testing.T) {
 	s := &fakeStore{}
 	h := newHandler(s)
-	q := header.QueryMessageRequest{Topic: wire.Some("t"), Key: wire.Some("k"), MaxNum: wire.Some[int32](1000)}
+	q := header.QueryMessageRequest{Topic: wire.Some("t"), Key: wire.Some("k"), MaxNum: wire.Some[int32](1000), BeginTimestamp: wire.Some[int64](0), EndTimestamp: wire.Some[int64](9)}
 	s.found.LastUpdateTime, s.found.LastUpdatePhyOffset = 7, 8
 	a, err := h.Message(request(), &q)
 	require.NoError(t, err)
 	require.Equal(t, protocol.QueryNotFound, a.Code)
 	require.Equal(t, "can not find message, maybe time range not correct", a.Remark)
-	require.Equal(t, &header.QueryMessageResponse{IndexLastUpdateTimestamp: wire.Some[int64](7), IndexLastUpdatePhyoffset: wire.Some[int64](8)}, a.Header)
+	require.Equal(t, &header.QueryMessageResponse{IndexLastUpdateTimestamp: wire.Some[int64](0), IndexLastUpdatePhyoffset: wire.Some[int64](0)}, a.Header)
 	require.Equal(t, 64, s.asked, "maxMsgsNumBatch bounds the answer")
 
 	s.found.Records = [][]byte{[]byte("one"), []byte("two")}
@@ -66,9 +66,10 @@ func TestMessage(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, protocol.Success, a.Code)
 	require.Equal(t, s.found.Records, a.Views)
+	require.Equal(t, &header.QueryMessageResponse{IndexLastUpdateTimestamp: wire.Some[int64](7), IndexLastUpdatePhyoffset: wire.Some[int64](8)}, a.Header)
 	require.Equal(t, 32, s.asked, "defaultQueryMaxNum of a unique key")
 
-	q.Key = wire.OptString{}
+	q.BeginTimestamp.Set = false
 	_, err = h.Message(request(), &q)
 	require.Equal(t, protocol.SystemError, protocol.CodeOf(err))
 }
