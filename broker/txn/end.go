@@ -16,7 +16,8 @@ import (
 // End handles END_TRANSACTION (37), usually one way: the message of a committed
 // transaction is stored under its real topic, then a removal entry tells that the
 // half message is done with; a rolled back one gets the removal entry only. An
-// unknown outcome is taken and changes nothing: the check will ask.
+// unknown outcome (0) is taken and changes nothing: the check will ask. Java does
+// not answer that one, which only one-way senders do not mind.
 //
 // A transaction that has ended stays as it is: ending it again succeeds and does
 // nothing. An answer for a half message that was put again by the check counts
@@ -39,8 +40,12 @@ func (s *Service) end(q *header.EndTransactionRequest) error {
 		return err
 	}
 	commit := q.CommitOrRollback.V == message.SysFlagCommit
-	if !commit && q.CommitOrRollback.V != message.SysFlagRollback {
+	switch q.CommitOrRollback.V {
+	case message.SysFlagCommit, message.SysFlagRollback:
+	case 0:
 		return nil
+	default:
+		return protocol.Errorf(protocol.SystemError, "commitOrRollback field wrong")
 	}
 	m, err := s.prepared(cfg, q)
 	if err != nil {

@@ -274,6 +274,7 @@ func TestEnd_Refusals(t *testing.T) {
 	try(func(q *header.EndTransactionRequest) { q.TranStateTableOffset.V++ }, protocol.SystemError, "The transaction state table offset wrong")
 	try(func(q *header.EndTransactionRequest) { q.CommitLogOffset.V += 5 }, protocol.SystemError, "Find prepared transaction message failed")
 	try(func(q *header.EndTransactionRequest) { q.CommitOrRollback.V = 0 }, protocol.Success, "")
+	try(func(q *header.EndTransactionRequest) { q.CommitOrRollback.V = 99 }, protocol.SystemError, "commitOrRollback field wrong")
 	try(func(q *header.EndTransactionRequest) { q.MsgID.Set = false }, protocol.SystemError, "the custom field <msgId> is null")
 	require.NoError(t, w.end(&good))
 	res := w.st.Put(&store.Put{Msg: message.Message{Topic: "T", QueueID: 0, Body: []byte("x"), Properties: message.AppendProperty(nil, "PGROUP", "P"), BornHost: host, StoreHost: host}})
