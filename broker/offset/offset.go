@@ -77,6 +77,7 @@ func Load(opts Options) (*Table, error) {
 	var f file
 	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
 	if errors.Is(err, configfile.ErrNone) {
+		t.version.Timestamp = opts.Now()
 		return t, nil
 	}
 	if err != nil {

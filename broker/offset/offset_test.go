@@ -147,3 +147,10 @@ func TestTable_ManyAtOnce(t *testing.T) {
 		require.EqualValues(t, 499, tab.Query("T", "G", int32(g)))
 	}
 }
+
+// An empty table has a version of the moment at which it was made, as in Java.
+func TestLoad_WithoutAFile(t *testing.T) {
+	table, err := Load(Options{Files: configfile.NewMemory(), Path: "consumerOffset.json", Now: func() int64 { return 7 }})
+	require.NoError(t, err)
+	require.EqualValues(t, 7, table.Version().Timestamp)
+}
