@@ -33,8 +33,6 @@ type Store interface {
 	MaxPhyOffset() int64
 	// RuntimeInfo is the store's part of GET_BROKER_RUNTIME_INFO (28).
 	RuntimeInfo() map[string]string
-	// QueueIDs lists the queues of a topic that were written.
-	QueueIDs(topic string) []int32
 	// CleanNow runs the clean-up of deleteWhen now.
 	CleanNow() error
 	// CleanExpiredQueues deletes consume queues without messages, but for topics

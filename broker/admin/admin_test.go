@@ -69,14 +69,6 @@ func (s *fakeStore) Topics() []string {
 	}
 	return out
 }
-func (s *fakeStore) QueueIDs(t string) (out []int32) {
-	for q := range s.bounds {
-		if q.Topic == t {
-			out = append(out, q.QueueID)
-		}
-	}
-	return out
-}
 func (s *fakeStore) MaxPhyOffset() int64                        { return 4711 }
 func (s *fakeStore) RuntimeInfo() map[string]string             { return s.info }
 func (s *fakeStore) CleanNow() error                            { s.cleaned++; return nil }

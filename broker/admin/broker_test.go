@@ -136,18 +136,19 @@ func TestCloneGroupOffset(t *testing.T) {
 	w.online("src", &fakePeer{id: 1}, "c", 400, "other")
 	require.Equal(t, int64(-1), clone("c", "t", false))
 	require.Equal(t, int64(5), clone("d", "t", true))
-	a, err := w.CloneGroupOffset(bare(""), &header.CloneGroupOffsetRequest{})
-	ok(t, a, err)
+	_, err := w.CloneGroupOffset(bare(""), &header.CloneGroupOffsetRequest{DestGroup: str("e")})
+	refused(t, err, protocol.SystemError, "the request has no srcGroup or no destGroup")
 }
 
 func TestQueryConsumeQueue(t *testing.T) {
 	w := newWorld(t)
 	q := &header.QueryConsumeQueueRequest{Topic: str("t"), Index: 3, Count: 2}
-	_, err := w.QueryConsumeQueue(bare(""), q)
-	refused(t, err, protocol.SystemError, "0@t is not exist!")
+	a, err := w.QueryConsumeQueue(bare(""), q)
+	require.Empty(t, ok(t, a, err))
+	require.Equal(t, "Index 3 of 0@t is not exist!", a.Remark, "a queue that was never written is an empty one")
 	w.store.bounds[w.key("t", 0)] = [2]int64{2, 9}
 	q.ConsumerGroup = str("g")
-	a, err := w.QueryConsumeQueue(bare(""), q)
+	a, err = w.QueryConsumeQueue(bare(""), q)
 	require.Equal(t, `{"filterData":"g@t is not online!","maxQueueIndex":9,"minQueueIndex":2,"queueData":[`+
 		`{"eval":false,"physicOffset":300,"physicSize":100,"tagsCode":3},{"eval":false,"physicOffset":400,"physicSize":100,"tagsCode":4}]}`, ok(t, a, err))
 	w.online("g", &fakePeer{id: 1}, "c", 400, "t")
@@ -289,4 +290,5 @@ func TestInvokeBrokerToGetConsumerStatus(t *testing.T) {
 	ask.ClientAddr = str("c2")
 	a, err = w.InvokeBrokerToGetConsumerStatus(bare(""), ask)
 	require.Equal(t, `{"consumerTable":{},"messageQueueTable":{}}`, ok(t, a, err))
+	require.Equal(t, "not set any response code", a.Remark)
 }

@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"slices"
-
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
@@ -14,13 +12,13 @@ const maxConsumeQueuePage = 10_000
 
 // QueryConsumeQueue is QUERY_CONSUME_QUEUE (321): a page of the entries of a
 // consume queue, and the subscription of a group on its topic. A queue that was
-// never written is SYSTEM_ERROR (1); an index outside it a success that says so in
-// the remark. Java runs messages through the filter only when the queue has
+// never written is an empty one; an index outside a queue is a success that says
+// so in the remark. Java runs messages through the filter only when the queue has
 // extension files, which are not served, so eval stays false here as there.
 func (h *Handler) QueryConsumeQueue(_ *remoting.Request, q *header.QueryConsumeQueueRequest) (*remoting.Answer, error) {
 	name, id := q.Topic.V, q.QueueID
-	if !slices.Contains(h.Store.QueueIDs(name), id) {
-		return refuse(protocol.SystemError, "%d@%s is not exist!", id, text(q.Topic))
+	if !q.Topic.Set {
+		return refuse(protocol.SystemError, "the request has no topic")
 	}
 	b := body.QueryConsumeQueueResponseBody{
 		MaxQueueIndex: h.Store.MaxOffset(name, id), MinQueueIndex: h.Store.MinOffset(name, id),
@@ -40,7 +38,12 @@ func (h *Handler) QueryConsumeQueue(_ *remoting.Request, q *header.QueryConsumeQ
 	for _, e := range h.Store.Entries(name, id, q.Index, int(min(max(q.Count, 0), maxConsumeQueuePage))) {
 		b.QueueData = append(b.QueueData, body.ConsumeQueueData{PhysicOffset: e.PhyOffset, PhysicSize: e.Size, TagsCode: e.TagsCode})
 	}
-	a, err := reply(&b)
+	return unset(reply(&b))
+}
+
+// unset gives an answer the remark that Java leaves in where it sets the code
+// alone.
+func unset(a *remoting.Answer, err error) (*remoting.Answer, error) {
 	if a != nil {
 		a.HasRemark, a.Remark = true, "not set any response code"
 	}

@@ -114,7 +114,7 @@ func (h *Handler) InvokeBrokerToGetConsumerStatus(_ *remoting.Request, q *header
 			b.ConsumerTable[ch.ClientID] = offsets
 		}
 	}
-	return reply(&b)
+	return unset(reply(&b))
 }
 
 type invoker interface {

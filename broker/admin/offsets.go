@@ -3,6 +3,7 @@ package admin
 import (
 	"strings"
 
+	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/header"
 	"github.com/merlinmq/merlin/remoting"
 )
@@ -31,6 +32,9 @@ func (h *Handler) GetAllDelayOffset(*remoting.Request, *header.None) (*remoting.
 // does not subscribe to is skipped. Without a topic nothing is copied: Java walks
 // the topics of the group then, but copies by the empty name. It always succeeds.
 func (h *Handler) CloneGroupOffset(r *remoting.Request, q *header.CloneGroupOffsetRequest) (*remoting.Answer, error) {
+	if !q.SrcGroup.Set || !q.DestGroup.Set {
+		return refuse(protocol.SystemError, "the request has no srcGroup or no destGroup")
+	}
 	src, dest, name := q.SrcGroup.V, strings.Clone(q.DestGroup.V), q.Topic.V
 	if strings.TrimSpace(name) == "" || h.Topics.Find(name) == nil {
 		return done()
