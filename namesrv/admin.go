@@ -52,7 +52,7 @@ func (s *Server) deleteKV(_ *remoting.Request, q *header.DeleteKVConfigRequest) 
 // listKV is GET_KVLIST_BY_NAMESPACE, 219; 22 for a namespace that was never used.
 func (s *Server) listKV(_ *remoting.Request, q *header.GetKVListByNamespaceRequest) (*remoting.Answer, error) {
 	l := s.kv.List(q.Namespace.V)
-	if l == nil {
+	if l == nil || !q.Namespace.Set {
 		return nil, protocol.Errorf(protocol.QueryNotFound, "No config item, Namespace: %s", text(q.Namespace))
 	}
 	return ok(&body.KVTable{Table: l})

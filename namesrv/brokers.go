@@ -2,7 +2,6 @@ package namesrv
 
 import (
 	"errors"
-	"fmt"
 	"hash/crc32"
 
 	"github.com/merlinmq/merlin/compat/version"
@@ -64,7 +63,8 @@ func (s *Server) registerBroker(r *remoting.Request, q *header.RegisterBrokerReq
 	}
 	reg.Zone, _ = r.Cmd.Lookup(zoneName)
 	if err := readRegistration(r.Cmd, q.Compressed, &reg); err != nil {
-		return nil, fmt.Errorf("decode RegisterBrokerBody: %w", err)
+		s.log.Warn("a registration cannot be read", "broker", q.BrokerName.V, "addr", q.BrokerAddr.V, "error", err)
+		return notRegistered("Failed to decode RegisterBrokerBody")
 	}
 	res, err := s.table.Register(reg)
 	if errors.Is(err, route.ErrSingleTopic) {

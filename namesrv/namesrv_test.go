@@ -181,7 +181,7 @@ func TestServer_CompressedRegistration(t *testing.T) {
 	require.NotNil(t, p.s.table.Route("T2"))
 	a := p.call(103, h, "no deflate stream")
 	require.Equal(t, int32(1), a.Code)
-	require.Contains(t, a.Remark, "RegisterBrokerBody")
+	require.Equal(t, "Failed to decode RegisterBrokerBody", a.Remark)
 }
 
 func TestServer_KVAndOrderTopics(t *testing.T) {
@@ -197,6 +197,8 @@ func TestServer_KVAndOrderTopics(t *testing.T) {
 	require.Equal(t, "No config item, Namespace: ORDER_TOPIC_CONFIG Key: T1", a.Remark)
 	a = p.call(219, &header.GetKVListByNamespaceRequest{Namespace: wire.Some("nothing")}, "")
 	require.Equal(t, int32(22), a.Code)
+	p.ok(100, &header.PutKVConfigRequest{Namespace: wire.Some(""), Key: wire.Some("k"), Value: wire.Some("v")}, "")
+	require.Equal(t, "No config item, Namespace: null", p.call(219, &header.GetKVListByNamespaceRequest{}, "").Remark)
 	a = p.call(100, &header.PutKVConfigRequest{Namespace: wire.Some("n")}, "")
 	require.Equal(t, "namespace or key is null", a.Remark)
 	p.ok(100, put("T1", "b1:4"), "")
