@@ -250,6 +250,8 @@ func TestSendBack_RetryAndDeadLetter(t *testing.T) {
 		}, nil)
 		require.EqualValues(t, 0, a.Code, a.Remark)
 	}
+	a := r.call(protocol.ConsumerSendMsgBack.Code, &header.ConsumerSendMsgBackRequest{Group: wire.Some("G"), DelayLevel: wire.Some(int32(0))}, nil)
+	require.EqualValues(t, protocol.SystemError, a.Code, "no offset is not offset 0")
 	back(ms[0], 1)
 	require.Eventually(t, func() bool { _, _, ms = r.pull(pullHeader("%RETRY%G", 0, 0, 0)); return len(ms) == 1 }, 10*time.Second, 20*time.Millisecond)
 	require.EqualValues(t, 1, ms[0].ReconsumeTimes)
@@ -299,6 +301,10 @@ func TestHeartbeat_ListLockAndOffsets(t *testing.T) {
 	var rh header.QueryConsumerOffsetResponse
 	require.NoError(t, rh.DecodeFields(a))
 	require.EqualValues(t, 5, rh.Offset.V)
+	a = r.call(protocol.UpdateConsumerOffset.Code, &header.UpdateConsumerOffsetRequest{ConsumerGroup: wire.Some("G"), Topic: wire.Some("T"), QueueID: wire.Some(int32(1)), CommitOffset: wire.Some(int64(-7))}, nil)
+	require.EqualValues(t, 0, a.Code, a.Remark)
+	a = r.call(protocol.QueryConsumerOffset.Code, &header.QueryConsumerOffsetRequest{ConsumerGroup: wire.Some("G"), Topic: wire.Some("T"), QueueID: wire.Some(int32(1))}, nil)
+	require.Equal(t, protocol.QueryNotFound, protocol.ResponseCode(a.Code), "a negative offset is none")
 }
 
 // Frames are poisoned after their handlers: whatever kept an alias shows here.

@@ -66,8 +66,10 @@ func TestReply_PushedToTheClientThatAsked(t *testing.T) {
 	require.Equal(t, replies, p.Topic.V)
 	require.Contains(t, p.BornHost.V, "127.0.0.1:")
 	require.Equal(t, r.Addr(), p.StoreHost.V)
-	_, ok := message.Get([]byte(p.Properties.V), message.PropertyPushReplyTime)
-	require.True(t, ok)
+	for _, name := range []string{message.PropertyPushReplyTime, message.PropertyMsgRegion, message.PropertyTraceSwitch} {
+		_, ok := message.Get([]byte(p.Properties.V), name)
+		require.True(t, ok, name)
+	}
 
 	a, h = send(protocol.SendReplyMessageV2.Code, "nobody")
 	require.Equal(t, protocol.SystemError, protocol.ResponseCode(a.Code))
@@ -82,6 +84,13 @@ func TestReply_PushedToTheClientThatAsked(t *testing.T) {
 	require.Equal(t, "reply message properties[REPLY_TO_CLIENT] is null", a.Remark)
 	a = r.call(protocol.SendReplyMessageV2.Code, sendHeader("SCHEDULE_TOPIC_XXXX", 0), []byte("x"))
 	require.Equal(t, protocol.NoPermission, protocol.ResponseCode(a.Code))
+
+	a = r.call(protocol.SendReplyMessageV2.Code, &header.SendMessageRequestV2{QueueID: wire.Some(int32(0))}, []byte("x"))
+	require.Equal(t, protocol.InvalidParameter, protocol.ResponseCode(a.Code), "no topic is a blank one")
+	lacking := sendHeader(replies, 0, "REPLY_TO_CLIENT", "asker")
+	lacking.Flag.Set = false
+	a = r.call(protocol.SendReplyMessageV2.Code, lacking, []byte("x"))
+	require.Equal(t, "the request has no queueId, sysFlag, bornTimestamp or flag", a.Remark)
 
 	refuse.Store(false)
 	require.NoError(t, r.opts.Config.Update(map[string]string{"storeReplyMessageEnable": "false"}))

@@ -72,16 +72,16 @@ func (g *Gate) Check(r *remoting.Request, q *header.SendMessageRequestV2) (tc *b
 // checkTopic is msgCheck: may the topic be sent to, is it there or may it be
 // made, is the queue one of its queues.
 func (g *Gate) checkTopic(r *remoting.Request, q *header.SendMessageRequestV2) (*body.TopicConfig, *remoting.Answer) {
-	if !q.Topic.Set || !q.QueueID.Set {
-		return nil, g.refuse(protocol.SystemError, "the request has no topic or no queueId")
-	}
-	name := q.Topic.V
+	name := q.Topic.V // a missing topic is a blank one
 	tc := g.Topics.Find(name)
 	if g.Config.BrokerPermission&topic.PermWrite == 0 && tc != nil && tc.Order {
 		return nil, g.refuse(protocol.NoPermission, "the broker["+g.Config.BrokerIP1+"] sending message is forbidden")
 	}
 	if remark := topic.Validate(name); remark != "" {
 		return nil, g.refuse(protocol.InvalidParameter, remark)
+	}
+	if !q.QueueID.Set || !q.SysFlag.Set || !q.BornTimestamp.Set || !q.Flag.Set {
+		return nil, g.refuse(protocol.SystemError, "the request has no queueId, sysFlag, bornTimestamp or flag")
 	}
 	if topic.ForbidsSending(name) {
 		return nil, g.refuse(protocol.NoPermission, "Sending message to topic["+name+"] is forbidden.")

@@ -50,7 +50,7 @@ func (h *Handler) Query(_ *remoting.Request, q *header.QueryConsumerOffsetReques
 	}
 	name, g, id := q.Topic.V, q.ConsumerGroup.V, q.QueueID.V
 	at := h.Offsets.Query(name, g, id)
-	if at == offset.None {
+	if at < 0 { // none, or a negative one that somebody committed
 		if q.SetZeroIfNotFound.Set && !q.SetZeroIfNotFound.V {
 			return nil, protocol.Errorf(protocol.QueryNotFound, "Not found, do not set to zero, maybe this group boot first")
 		}

@@ -71,6 +71,7 @@ func (h *Handler) Send(r *remoting.Request) (*remoting.Answer, error) {
 		return refused, nil
 	}
 	ext := intake.RegionFields(cfg)
+	q.Properties = wire.Some(string(prepare.With(q.Properties.V, ext[0].Key, ext[0].Value, ext[1].Key, ext[1].Value)))
 	a, result := &remoting.Answer{Ext: ext[:]}, &header.SendMessageResponse{}
 	a.Header = result
 	if remark := h.push(r, &q); remark != "" {

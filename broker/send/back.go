@@ -19,6 +19,9 @@ import (
 // goes to the retry topic of its group after a delay, or, when it was tried too
 // often, to the dead letter topic.
 func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest) (*remoting.Answer, error) {
+	if !q.Offset.Set || !q.DelayLevel.Set {
+		return nil, protocol.Errorf(protocol.SystemError, "the request has no offset or no delayLevel")
+	}
 	cfg := h.Config.Get()
 	g, err := h.Groups.FindOrCreate(q.Group.V)
 	if err != nil {
