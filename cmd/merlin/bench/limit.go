@@ -31,10 +31,12 @@ const (
 // answered straight from the log.
 type limit struct {
 	limitOptions
-	addr   string
-	record int           // bytes of a record
-	flush  func()        // syncs the log; nil without -sync
-	wake   chan struct{} // tells the syncer that somebody waits
+	addr     string
+	record   int           // bytes of a record
+	stored   []byte        // the answer of every send but for its opaque
+	opaqueAt int           // where that stands in stored
+	flush    func()        // syncs the log; nil without -sync
+	wake     chan struct{} // tells the syncer that somebody waits
 
 	mu     sync.Mutex // guards log, count and synced; held for the copy of one body
 	log    []byte     // readers of a pull do not lock: a record that is being overwritten may be torn
@@ -75,7 +77,8 @@ func runLimit(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	s := &limit{limitOptions: o, record: limitHead + o.size + limitTail}
+	s := &limit{limitOptions: o, record: limitHead + o.size + limitTail, stored: storedAnswer()}
+	s.opaqueAt = after(s.stored, `"opaque":`)
 	s.done = sync.NewCond(&s.mu)
 	if err := s.open(); err != nil {
 		return err
@@ -88,6 +91,14 @@ func runLimit(ctx context.Context, args []string, out, errOut io.Writer) error {
 	fmt.Fprintf(out, "limit        %s\n", s.addr)
 	s.serve(ctx, l)
 	return nil
+}
+
+// storedAnswer is the answer of a send whose opaque has ten digits, as those of
+// the bench have. All sends get the same queue offset.
+func storedAnswer() []byte {
+	return wire.AppendHead(nil, &wire.Outgoing{Opaque: firstOpaque, Flag: wire.FlagResponse, Version: version, Header: &header.SendMessageResponse{
+		MsgID: wire.Some("7F00000100002AA90000000000000000"), QueueID: wire.Some(int32(0)), QueueOffset: wire.Some(int64(12345678)),
+	}}, 0)
 }
 
 // check refuses flags that make no server.
@@ -191,7 +202,6 @@ func (s *limit) await(n int64) {
 // allocation.
 type session struct {
 	o    wire.Outgoing
-	send header.SendMessageResponse
 	pull header.PullMessageResponse
 	out  []byte      // answers of sends
 	bufs net.Buffers // answers in their order, those of pulls with pieces of the log
@@ -254,8 +264,14 @@ func (s *limit) answer(w *session, a answer) {
 		if flag, _ := number(a.head, `"flag":`); int32(flag)&wire.FlagOneway != 0 {
 			return
 		}
-		w.send = header.SendMessageResponse{MsgID: wire.Some("7F00000100002AA90000000000000000"), QueueID: wire.Some(int32(0)), QueueOffset: wire.Some(w.last)}
-		o.Header = &w.send
+		if a.opaque < firstOpaque {
+			o.Code, o.HasRemark, o.Remark = int32(protocol.SystemError), true, "the limit answers to opaques of ten digits"
+			break
+		}
+		at := len(w.out) + s.opaqueAt
+		w.out = append(w.out, s.stored...)
+		digits(w.out[at:at+10], uint64(a.opaque))
+		return
 	case codePull:
 		s.pull(w, a)
 		return
