@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,22 @@ func TestGoClient(t *testing.T) {
 	})
 }
 
+// The cases for brokers with other settings than the stock ones, on clusters of
+// their own.
+func TestGoClient_TunedBrokers(t *testing.T) {
+	t.Parallel()
+	match := regexp.MustCompile(os.Getenv("MERLIN_CASE"))
+	for _, k := range cluster.Kinds() {
+		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
+			c := k.StartT(t, cluster.Options{BrokerConf: suite.Tuning()})
+			results, err := suite.Run(context.Background(), suite.Options{NameServer: c.NameServer(), Cases: suite.TunedCases(), Match: match})
+			require.NoError(t, err)
+			report(t, results)
+		})
+	}
+}
+
 // report makes a subtest of each result.
 func report(t *testing.T, results []suite.Result) {
 	for _, r := range results {
@@ -47,7 +64,7 @@ func report(t *testing.T, results []suite.Result) {
 func TestCases_AreWellFormed(t *testing.T) {
 	name := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	seen := map[string]bool{}
-	for _, c := range suite.Cases() {
+	for _, c := range allGoCases() {
 		require.Regexp(t, name, c.Name)
 		require.False(t, seen[c.Name], "two cases are called %s", c.Name)
 		seen[c.Name] = true
@@ -55,4 +72,16 @@ func TestCases_AreWellFormed(t *testing.T) {
 		require.Regexp(t, `^[A-Z].*\.$`, c.Promise, c.Name)
 		require.NotNil(t, c.Run, c.Name)
 	}
+}
+
+// allGoCases are those for any broker and those that only a tuned one can show.
+func allGoCases() []suite.Case {
+	all := suite.Cases()
+	stock := len(all)
+	for _, c := range suite.TunedCases() {
+		if !slices.ContainsFunc(all[:stock], func(s suite.Case) bool { return s.Name == c.Name }) {
+			all = append(all, c)
+		}
+	}
+	return all
 }

@@ -32,10 +32,12 @@ const (
 	ClusterInfo          = 106
 	CreateGroup          = 200
 	TopicStats           = 202
+	ProducersOfGroup     = 204
 	DeleteGroup          = 207
 	ConsumeStats         = 208
 	DeleteTopicInBroker  = 215
 	DeleteTopicInNames   = 216
+	ResetOffset          = 222
 )
 
 // Response codes that the conformance tests look at.

@@ -3,11 +3,16 @@ package suite
 import (
 	"context"
 	"fmt"
+	"sort"
+	"strings"
 	"time"
 
 	rocketmq "github.com/apache/rocketmq-client-go/v2"
 	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
+	"github.com/apache/rocketmq-client-go/v2/producer"
+
+	"github.com/merlinmq/merlin/conformance/probe"
 )
 
 func consumeCases() []Case {
@@ -32,6 +37,8 @@ func consumeCases() []Case {
 			Promise: "A waiting consumer gets a new message at once, not at the end of its wait."},
 		{Name: "tags", Area: Consume, Run: tags,
 			Promise: "A consumer with a tag expression gets messages of these tags only, and its offset moves past the others."},
+		{Name: "consume-unit-name", Area: Consume, Run: consumeUnitName,
+			Promise: "Clients that name a unit are listed under ids that end with it, and share the queues of a topic as others do."},
 		{Name: "consume-first", Area: Offset, Run: consumeFirst,
 			Promise: "A group that starts for the first time from the first offset reads what was stored before."},
 		{Name: "consume-last-young", Area: Offset, Run: consumeLastYoung,
@@ -127,7 +134,7 @@ func consumeMemberKilled(ctx context.Context, e *Env) {
 	const queues = 4
 	topic, group, p := e.Topic(queues), e.Group(), e.Producer()
 	a := e.Push(group, topic, All, Accept)
-	k := e.Child(group, topic)
+	k := e.Child("consume", group, topic)
 	e.AwaitMembers(group, 2)
 	var sent []string
 	round := 0
@@ -169,6 +176,22 @@ func consumeMemberJoins(ctx context.Context, e *Env) {
 	e.awaitShared(ctx, p, topic, queues, a, b)
 	took := time.Since(start)
 	e.True(took < 15*time.Second, "the first member handed over %v after its start", took)
+}
+
+func consumeUnitName(ctx context.Context, e *Env) {
+	const queues = 4
+	topic, group := e.Topic(queues), e.Group()
+	p := e.Producer(producer.WithUnitName("north"))
+	a := e.Push(group, topic, All, Accept, consumer.WithUnitName("north"))
+	b := e.Push(group, topic, All, Accept, consumer.WithUnitName("south"))
+	e.awaitShared(ctx, p, topic, queues, a, b)
+	ids, err := probe.Members(ctx, e.Broker, group)
+	e.NoError(err, "asking for the members")
+	sort.Slice(ids, func(i, j int) bool {
+		return ids[i][strings.LastIndex(ids[i], "@"):] < ids[j][strings.LastIndex(ids[j], "@"):]
+	})
+	e.Equal(2, len(ids), "members")
+	e.True(strings.HasSuffix(ids[0], "@north") && strings.HasSuffix(ids[1], "@south"), "members are %v", ids)
 }
 
 func consumeTwoGroups(ctx context.Context, e *Env) {

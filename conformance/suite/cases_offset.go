@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"fmt"
+	"sort"
 	"strconv"
 	"time"
 
@@ -22,6 +23,10 @@ func offsetCases() []Case {
 			Promise: "The offset of a time is that of the first message stored then or later; the end of the queue for the future."},
 		{Name: "consume-timestamp", Area: Offset, Run: consumeTimestamp,
 			Promise: "A group whose committed offset was moved to that of a time starts with the messages of that time."},
+		{Name: "offset-reset-back", Area: Offset, Run: offsetResetBack, Limit: 2 * time.Minute,
+			Promise: "A running consumer whose group is reset to an earlier time gets the messages from that time on again, and no older ones."},
+		{Name: "offset-reset-forward", Area: Offset, Run: offsetResetForward, Limit: 2 * time.Minute,
+			Promise: "A running consumer that is behind and whose group is reset to the end leaves out what lies between and gets what comes after."},
 	}
 }
 
@@ -115,4 +120,64 @@ func consumeTimestamp(ctx context.Context, e *Env) {
 		return consumer.ConsumeSuccess
 	})
 	e.AwaitBodies([]string{"message 6", "message 7", "message 8", "message 9"}, box)
+}
+
+// resetOffset resets a group on a topic to a time in ms, -1 for the end, while
+// its consumers run.
+func (e *Env) resetOffset(ctx context.Context, group, topic string, at int64) {
+	_, err := probe.Call(ctx, e.Broker, probe.ResetOffset, map[string]string{"topic": topic, "group": group,
+		"timestamp": strconv.FormatInt(at, 10), "isForce": "true"}, nil)
+	e.NoError(err, "resetting the offsets of the group to %d", at)
+}
+
+func offsetResetBack(ctx context.Context, e *Env) {
+	topic, group := e.Topic(1), e.Group()
+	times := e.stamps(ctx, topic, 10)
+	box := e.Push(group, topic, All, Accept)
+	e.Eventually("ten messages", func() (bool, string) { return len(box.Messages()) == 10, fmt.Sprint(len(box.Messages())) })
+	e.AwaitCommitted(group, topic, 1, 10)
+	e.AwaitMembers(group, 1) // only known members are told
+	e.resetOffset(ctx, group, topic, times[6])
+	want := []string{"message 6", "message 7", "message 8", "message 9"}
+	e.Eventually("the last four messages again", func() (bool, string) {
+		return len(box.Messages()) >= 14, difference(want, box.Bodies()[10:])
+	})
+	e.Steady(time.Second, "more than the last four", func() (bool, string) {
+		return len(box.Messages()) == 14, difference(want, box.Bodies()[10:])
+	})
+	again := box.Bodies()[10:]
+	sort.Strings(again)
+	e.Equal(want, again, "messages that came again")
+	e.AwaitCommitted(group, topic, 1, 10)
+}
+
+func offsetResetForward(ctx context.Context, e *Env) {
+	const n = 300
+	topic, group, p := e.Topic(1), e.Group(), e.Producer()
+	e.SendAll(ctx, p, topic, n)
+	tick := time.NewTicker(250 * time.Millisecond)
+	e.Cleanup(tick.Stop)
+	box := e.Push(group, topic, All, func(ctx context.Context, m *primitive.MessageExt) consumer.ConsumeResult {
+		if m.QueueOffset < n {
+			select { // 75 s for all of them
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+		return consumer.ConsumeSuccess
+	}, consumer.WithPullBatchSize(1), consumer.WithPullThresholdForQueue(2), consumer.WithConsumeGoroutineNums(1))
+	// A broker that leaves the reset to its clients refuses it for a group
+	// without offsets, and clients store them every five seconds.
+	e.Eventually("a first offset", func() (bool, string) {
+		n, err := e.Committed(group, topic, 1)
+		return err == nil && n > 0, fmt.Sprint(n, err)
+	})
+	e.AwaitMembers(group, 1)
+	e.resetOffset(ctx, group, topic, -1)
+	e.Send(ctx, p, primitive.NewMessage(topic, []byte("after")))
+	e.Eventually("the message after it", func() (bool, string) {
+		return contains(box.Bodies(), "after"), fmt.Sprint(len(box.Messages()), " others")
+	})
+	e.True(len(box.Messages()) < n, "all %d messages came before", n)
+	e.AwaitCommitted(group, topic, 1, n+1)
 }

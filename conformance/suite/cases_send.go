@@ -42,6 +42,8 @@ func sendCases() []Case {
 			Promise: "Keys, tags and properties of any script, and binary bodies, arrive as they were sent."},
 		{Name: "send-born", Area: Send, Run: sendBorn,
 			Promise: "A message carries the time at which its producer made it and that producer's address, and the time and place of its storing."},
+		{Name: "trace-topic", Area: Send, Run: traceTopic,
+			Promise: "Producer and consumer with tracing leave the traces of a message in the topic that they name."},
 		{Name: "send-auto-create", Area: Route, Run: sendAutoCreate,
 			Promise: "A send to an unknown topic creates it with four queues and a route."},
 		{Name: "send-queue-beyond", Area: Errors, Run: sendQueueBeyond,

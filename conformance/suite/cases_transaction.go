@@ -13,10 +13,12 @@ import (
 
 func transactionCases() []Case {
 	return []Case{
-		{Name: "transaction-commit", Area: Transaction, Run: transactionCommit, Needs: NeedsTransactions,
+		{Name: "transaction-commit", Area: Transaction, Run: transactionCommit,
 			Promise: "A committed transaction message is consumed once, with its content; a rolled back one never."},
-		{Name: "transaction-check", Area: Transaction, Run: transactionCheck, Needs: NeedsTransactions, Limit: 3 * time.Minute,
+		{Name: "transaction-check", Area: Transaction, Run: transactionCheck, Limit: 3 * time.Minute,
 			Promise: "The broker asks the producer for the outcome of a transaction that it did not end, and acts on the answer."},
+		{Name: "transaction-other-producer", Area: Transaction, Run: transactionOtherProducer, Limit: 3 * time.Minute,
+			Promise: "When the producer of an open transaction was killed, another one of its group is asked, and its answer counts."},
 	}
 }
 
@@ -26,6 +28,13 @@ type verdicts struct {
 	checked []string
 
 	local, check func(body string) primitive.LocalTransactionState
+}
+
+// asked returns the bodies of the messages that were asked about so far.
+func (v *verdicts) asked() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return append([]string(nil), v.checked...)
 }
 
 func (v *verdicts) ExecuteLocalTransaction(m *primitive.Message) primitive.LocalTransactionState {
@@ -40,9 +49,13 @@ func (v *verdicts) CheckLocalTransaction(m *primitive.MessageExt) primitive.Loca
 }
 
 func (e *Env) transactional(v *verdicts) rocketmq.TransactionProducer {
+	return e.transactionalIn(e.Name("p"), v)
+}
+
+func (e *Env) transactionalIn(group string, v *verdicts) rocketmq.TransactionProducer {
 	p, err := rocketmq.NewTransactionProducer(v,
 		producer.WithNameServer(primitive.NamesrvAddr{e.NameServer}),
-		producer.WithGroupName(e.Name("p")),
+		producer.WithGroupName(group),
 		producer.WithInstanceName(e.Name("i")),
 	)
 	e.NoError(err, "making a transaction producer")
@@ -100,9 +113,32 @@ func transactionCheck(ctx context.Context, e *Env) {
 	}
 	e.AwaitBodies([]string{"commit me"}, box)
 	e.Eventually("both were asked for", func() (bool, string) {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		return contains(v.checked, "commit me") && contains(v.checked, "roll me back"), fmt.Sprint(v.checked)
+		asked := v.asked()
+		return contains(asked, "commit me") && contains(asked, "roll me back"), fmt.Sprint(asked)
+	})
+	e.Steady(2*time.Second, "the rolled back message came", func() (bool, string) {
+		return len(box.Messages()) == 1, fmt.Sprint(box.Bodies())
+	})
+}
+
+func transactionOtherProducer(ctx context.Context, e *Env) {
+	topic, group := e.Topic(1), e.Name("p")
+	k := e.Child("prepare", group, topic)
+	e.Eventually("two half messages of the child", func() (bool, string) {
+		sent, _ := k.seen()
+		return len(sent) == 2, fmt.Sprint(sent)
+	})
+	k.kill()
+	v := &verdicts{local: byFirstLetter, check: byFirstLetter}
+	other := e.transactionalIn(group, v)
+	// A client tells the broker its groups when it knows a broker: with its first message.
+	_, err := other.SendMessageInTransaction(ctx, primitive.NewMessage(topic, []byte("roll back mine")))
+	e.NoError(err, "sending as the other producer")
+	box := e.Push(e.Group(), topic, All, Accept)
+	e.AwaitBodies([]string{"commit me"}, box)
+	e.Eventually("both were asked for", func() (bool, string) {
+		asked := v.asked()
+		return contains(asked, "commit me") && contains(asked, "roll me back"), fmt.Sprint(asked)
 	})
 	e.Steady(2*time.Second, "the rolled back message came", func() (bool, string) {
 		return len(box.Messages()) == 1, fmt.Sprint(box.Bodies())

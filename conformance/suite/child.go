@@ -14,16 +14,27 @@ import (
 	rocketmq "github.com/apache/rocketmq-client-go/v2"
 	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
+	"github.com/apache/rocketmq-client-go/v2/producer"
 )
 
 // childEnv carries what a child process is to consume.
 const childEnv = "MERLIN_SUITE_CHILD"
 
-type childSpec struct{ NameServer, Group, Topic, Instance string }
+// childSpec says what a child does. Work is a key of childWork.
+type childSpec struct{ Work, NameServer, Group, Topic, Instance string }
+
+// childWork is what children can do; each starts it and returns.
+func childWork() map[string]func(childSpec) error {
+	return map[string]func(childSpec) error{
+		"consume": childSpec.consume,
+		"prepare": childSpec.prepare,
+		"trace":   childSpec.trace,
+	}
+}
 
 // Child is for programs that run the suite: in a process that the suite started
-// to be killed it consumes until then and never returns; otherwise it returns
-// at once.
+// it works until it is killed or the suite is gone and never returns; otherwise
+// it returns at once.
 func Child() {
 	text := os.Getenv(childEnv)
 	if text == "" {
@@ -35,7 +46,7 @@ func Child() {
 		os.Exit(2)
 	}
 	quietClient()
-	if err := spec.consume(); err != nil {
+	if err := childWork()[spec.Work](spec); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -43,6 +54,27 @@ func Child() {
 	os.Exit(0)
 }
 
+// prepare sends half messages whose outcome it never tells.
+func (s childSpec) prepare() error {
+	unknown := func(string) primitive.LocalTransactionState { return primitive.UnknowState }
+	p, err := rocketmq.NewTransactionProducer(&verdicts{local: unknown, check: unknown},
+		producer.WithNameServer(primitive.NamesrvAddr{s.NameServer}), producer.WithGroupName(s.Group), producer.WithInstanceName(s.Instance))
+	if err != nil {
+		return err
+	}
+	if err := p.Start(); err != nil {
+		return err
+	}
+	for _, body := range []string{"commit me", "roll me back"} {
+		if _, err := p.SendMessageInTransaction(context.Background(), primitive.NewMessage(s.Topic, []byte(body))); err != nil {
+			return err
+		}
+		fmt.Printf("0 %s\n", body)
+	}
+	return nil
+}
+
+// consume prints what it gets.
 func (s childSpec) consume() error {
 	c, err := rocketmq.NewPushConsumer(
 		consumer.WithNameServer(primitive.NamesrvAddr{s.NameServer}),
@@ -68,7 +100,8 @@ func (s childSpec) consume() error {
 	return c.Start()
 }
 
-// kid is a consumer in a process of its own.
+// kid is a client in a process of its own. It prints a line for each message:
+// its queue and its body.
 type kid struct {
 	cmd *exec.Cmd
 
@@ -77,11 +110,11 @@ type kid struct {
 	queues map[string]bool // ids of the queues that messages came from
 }
 
-// Child starts a push consumer of the group in another process, which Kill ends.
-func (e *Env) Child(group, topic string) *kid {
+// Child starts a client in another process, which kill ends.
+func (e *Env) Child(work, group, topic string) *kid {
 	exe, err := os.Executable()
 	e.NoError(err, "looking for this program")
-	text, err := json.Marshal(childSpec{e.NameServer, group, topic, e.Name("i")})
+	text, err := json.Marshal(childSpec{work, e.NameServer, group, topic, e.Name("i")})
 	e.NoError(err, "describing the child")
 	k := &kid{cmd: exec.Command(exe), queues: map[string]bool{}}
 	k.cmd.Env = append(os.Environ(), childEnv+"="+string(text))
