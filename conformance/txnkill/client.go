@@ -28,16 +28,17 @@ var errRefused = errors.New("txnkill: refused")
 // half is where a half message was stored.
 type half struct{ queueOffset, phyOffset int64 }
 
-// client is one connection to the broker, and the producer that it asks.
+// client is one connection to the broker, and the producer that it asks. It
+// makes no other when the broker dies.
 type client struct {
 	c    *remoting.Client
-	addr string
+	conn *remoting.Conn
 }
 
 // newClient connects; ask is called for each question of the broker with the
 // number of the transaction and the place of its half message.
 func newClient(addr string, ask func(c *client, n int64, at half)) (*client, error) {
-	c := &client{addr: addr}
+	c := &client{}
 	routes := remoting.NewRoutes()
 	lane := &remoting.Lane{Name: "check", Workers: 4, Capacity: 10000}
 	remoting.On(routes, protocol.CheckTransactionState, lane, func(r *remoting.Request, q *header.CheckTransactionStateRequest) (*remoting.Answer, error) {
@@ -50,6 +51,13 @@ func newClient(addr string, ask func(c *client, n int64, at half)) (*client, err
 		return nil, nil
 	})
 	c.c = remoting.NewClient(remoting.ClientOptions{Routes: routes})
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	var err error
+	if c.conn, err = c.c.Conn(ctx, addr); err != nil {
+		c.close()
+		return nil, err
+	}
 	body := fmt.Sprintf(`{"clientID":"txnkill@1","consumerDataSet":[],"producerDataSet":[{"groupName":%q}]}`, group)
 	if _, err := c.call(protocol.HeartBeat.Code, &header.HeartbeatRequest{}, []byte(body)); err != nil {
 		c.close()
@@ -65,7 +73,7 @@ func (c *client) close() { c.c.Close() }
 func (c *client) call(code protocol.Code, h wire.FieldEncoder, body []byte) (*wire.Command, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	a, err := c.c.Invoke(ctx, c.addr, &wire.Outgoing{Code: int32(code), Header: h}, body)
+	a, err := c.conn.Invoke(ctx, &wire.Outgoing{Code: int32(code), Header: h}, body)
 	if err == nil && a.Code != int32(protocol.Success) {
 		err = fmt.Errorf("%w: request %d: %d %s", errRefused, code, a.Code, a.Remark)
 	}
