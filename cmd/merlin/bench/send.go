@@ -254,9 +254,7 @@ func (l *lane) open() error {
 	due := begin
 	var err error
 	for err == nil && due.Before(b.end) {
-		if d := time.Until(due); d > 0 {
-			time.Sleep(d)
-		}
+		b.pause(due)
 		for now := time.Now(); !due.After(now) && due.Before(b.end) && len(c.out) < readBuffer; {
 			l.put(firstOpaque+int32(n), due)
 			n++
