@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"strconv"
 	"strings"
@@ -141,21 +142,27 @@ func (c *cleaner) hour(now time.Time) bool {
 }
 
 // space looks at the disks: it stops and allows writes, and says whether space
-// must be made.
+// must be made. As in Java writes stop above the warning level and go on below
+// the level at which files are deleted forcibly.
 func (c *cleaner) space() bool {
 	s, o := c.s, &c.s.o
 	warning := clamp(o.DiskWarningLevelRatio, 35, 90)
 	forcibly := clamp(o.DiskCleanForciblyRatio, 30, 85)
 	used := max(s.diskRatio(o.StorePathCommitLog), s.diskRatio(o.StorePathRootDir))
 	c.immediate = used > forcibly
-	if full := used > warning; s.diskFull.Swap(full) != full {
-		if full {
-			s.log.Error("store: the disk is almost full, messages are refused", "used", used)
-		} else {
-			s.log.Warn("store: there is room on the disk again", "used", used)
-		}
+	switch {
+	case used > warning && !s.diskFull.Swap(true):
+		s.log.Error("store: the disk is almost full, messages are refused", "path", o.StorePathCommitLog,
+			"used", inPercent(used), "limit", inPercent(warning), "until", inPercent(forcibly))
+	case used <= min(forcibly, warning) && s.diskFull.Swap(false):
+		s.log.Warn("store: there is room on the disk again", "path", o.StorePathCommitLog, "used", inPercent(used))
 	}
 	return c.immediate || used < 0 || used > float64(o.DiskMaxUsedSpaceRatio)/100
+}
+
+// inPercent is a share of a disk as the log shows it.
+func inPercent(ratio float64) string {
+	return strconv.FormatFloat(math.Round(ratio*1000)/10, 'f', -1, 64) + "%"
 }
 
 func clamp(percent, low, high int) float64 {
