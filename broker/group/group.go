@@ -126,7 +126,11 @@ func (t *Table) FindOrCreate(name string) (*body.SubscriptionGroupConfig, error)
 	t.storeLocked(&c)
 	t.mu.Unlock()
 	t.opts.Logger.Info("consumer group created", "group", c.GroupName)
-	return &c, t.save()
+	if err := t.save(); err != nil {
+		// It would be made again just like this: consumers go on when the disk is full.
+		t.opts.Logger.Error("consumer groups not written", "group", c.GroupName, "err", err)
+	}
+	return &c, nil
 }
 
 // storeLocked REQUIRES: t.mu.
