@@ -32,6 +32,7 @@ type Report struct {
 	P999       int64            `json:"p999us"`
 	Max        int64            `json:"maxus"`
 	Server     *Usage           `json:"server,omitempty"`
+	Client     *Usage           `json:"client,omitempty"` // this process, where /proc tells
 	Soak       *Soak            `json:"soak,omitempty"`
 	FirstErr   string           `json:"firstError,omitempty"`
 
@@ -175,6 +176,9 @@ func (r *Report) write(w io.Writer, asJSON bool) error {
 	if r.Server != nil {
 		row("server CPU", "%.2f s, %.3f s per 100,000 messages", r.Server.CPU, r.Server.CPU100k)
 		row("server memory", "%.1f MiB anonymous, %.1f MiB file, %.1f MiB shared", r.Server.AnonMiB, r.Server.FileMiB, r.Server.ShmemMiB)
+	}
+	if r.Client != nil {
+		row("client CPU", "%.2f s, %.3f s per 100,000 messages", r.Client.CPU, r.Client.CPU100k)
 	}
 	if r.Soak != nil {
 		r.Soak.write(row)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,7 @@ func (b *bench) send(ctx context.Context) (*Report, error) {
 type outcome struct {
 	took          time.Duration
 	before, after *Usage
+	client        *Usage // of this process, over the same time
 }
 
 // together runs work on all lanes and waits for them. The server's usage is read
@@ -88,8 +90,12 @@ func (b *bench) together(ctx context.Context, lanes []*lane, work func(*lane) er
 	var o outcome
 	sleep(ctx, through, b.warmed)
 	o.before, _ = usage(b.pid)
+	own, _ := usage(os.Getpid())
 	sleep(ctx, through, b.end)
 	o.after, _ = usage(b.pid)
+	if o.client, _ = usage(os.Getpid()); own != nil && o.client != nil {
+		o.client.CPU -= own.CPU
+	}
 	o.took = min(max(time.Since(b.warmed), 1), b.duration)
 	<-through
 	return o
@@ -118,6 +124,7 @@ func (b *bench) merge(kind string, lanes []*lane, o outcome) *Report {
 	r.Rate = float64(r.Count) / r.Seconds
 	r.quantiles(r.h)
 	r.Server = o.after.since(o.before, r.Count)
+	r.Client = o.client.since(&Usage{}, r.Count)
 	return r
 }
 

@@ -87,25 +87,36 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	c := &comparison{settings: s, wanted: wanted, errOut: errOut, samples: map[kind]map[string][]*result{java: {}, merlin: {}, limit: {}},
 		place: &place{bin: s.bin, dir: dir, classPath: classPath, log: errOut}}
 	began := time.Now()
-	for round := range s.rounds {
-		if err := c.round(ctx, round); err != nil {
-			return err
+	for c.done < s.rounds && ctx.Err() == nil {
+		if c.round(ctx, c.done); ctx.Err() == nil {
+			c.done++
 		}
 	}
-	fmt.Fprintf(errOut, "%d rounds took %v\n", s.rounds, time.Since(began).Round(time.Second))
+	fmt.Fprintf(errOut, "%d rounds took %v\n", c.done, time.Since(began).Round(time.Second))
+	return errors.Join(c.publish(out, ctx.Err() == nil), ctx.Err())
+}
+
+// publish prints the document and writes the files that were asked for. A run
+// that was interrupted prints what it has and leaves the document alone.
+func (c *comparison) publish(out io.Writer, complete bool) error {
 	text := c.document(time.Now())
 	fmt.Fprintln(out, text)
-	if s.json != "" {
+	if c.json != "" {
 		data, err := json.MarshalIndent(c.samples, "", " ")
 		if err == nil {
-			err = os.WriteFile(s.json, data, 0o644)
+			err = os.WriteFile(c.json, data, 0o644)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if s.write != "" {
-		return replace(s.write, text)
+	if c.write != "" && complete {
+		if err := replace(c.write, text); err != nil {
+			return err
+		}
+	}
+	if len(c.broken) > 0 {
+		return fmt.Errorf("%d samples are missing, the first because of: %s", len(c.broken), c.broken[0])
 	}
 	return nil
 }
@@ -116,27 +127,34 @@ type comparison struct {
 	place   *place
 	wanted  *regexp.Regexp
 	errOut  io.Writer
-	rate    int // of the open loop, known after Java's first send 64×1
+	done    int      // rounds
+	broken  []string // why samples are missing
+	rate    int      // of the open loop, known after Java's first send 64×1
 	samples map[kind]map[string][]*result
 }
 
 // round runs all servers once. Java comes first in the first round, because the
-// rate of the open loop is half of what it reaches.
-func (c *comparison) round(ctx context.Context, n int) error {
+// rate of the open loop is half of what it reaches. What goes wrong with one
+// server is kept for the end: the other samples are worth having.
+func (c *comparison) round(ctx context.Context, n int) {
 	order := []kind{java, merlin, limit}
 	for i := range order {
 		k := order[(n+i)%len(order)]
 		peak, firstOf := 0.0, len(c.samples[k]["load512"])
 		for _, st := range stages(k, c.heap) {
-			if err := c.stage(ctx, n, k, st, &peak); err != nil {
-				return err
+			err := c.stage(ctx, n, k, st, &peak)
+			for _, r := range c.samples[k]["load512"][firstOf:] {
+				r.RoundPeak = peak
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				c.broken = append(c.broken, fmt.Sprintf("round %d, %v", n+1, err))
+				fmt.Fprintln(c.errOut, err)
 			}
 		}
-		for _, r := range c.samples[k]["load512"][firstOf:] {
-			r.RoundPeak = peak
-		}
 	}
-	return nil
 }
 
 // needs says whether a work was asked for, or stands below one that was.
@@ -163,6 +181,9 @@ func (c *comparison) stage(ctx context.Context, round int, k kind, st stage, pea
 		return nil
 	}
 	s, err := c.place.start(ctx, k, st.how)
+	if err != nil && ctx.Err() == nil {
+		s, err = c.place.start(ctx, k, st.how) // somebody may have taken a port
+	}
 	if err != nil {
 		return err
 	}
@@ -173,6 +194,9 @@ func (c *comparison) stage(ctx context.Context, round int, k kind, st stage, pea
 		}
 	}
 	for _, w := range todo {
+		if w.id == "open" && c.rate == 0 {
+			return errors.New("the rate of the open loop is not known: Java's send 64×1 is missing")
+		}
 		r, err := c.sample(ctx, s, w)
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w\n%s", k, w.title, err, s.tail())

@@ -23,7 +23,7 @@ func (c *comparison) document(now time.Time) string {
 	fmt.Fprintf(&b, "Measured on %s: %s. Go %s, Java %s, RocketMQ 5.3.3, Merlin %s.\n", now.UTC().Format("2006-01-02"), machine(),
 		strings.TrimPrefix(runtime.Version(), "go"), javaVersion(), commit())
 	fmt.Fprintf(&b, "%d rounds of %g s a sample after %v that do not count; the Java broker with the flags of runbroker.sh and -Xms%s -Xmx%s, warmed up for %v (half of it with SYNC_FLUSH).\n",
-		c.rounds, c.seconds, c.warmup, c.heap, c.heap, c.javaWarmup)
+		c.done, c.seconds, c.warmup, c.heap, c.heap, c.javaWarmup)
 	if c.rate > 0 {
 		fmt.Fprintf(&b, "The open loop ran at %d/s. ", c.rate)
 	}
@@ -35,6 +35,10 @@ func (c *comparison) document(now time.Time) string {
 		}
 	}
 	b.WriteString(c.failures())
+	for _, why := range c.broken {
+		line, _, _ := strings.Cut(why, "\n")
+		fmt.Fprintf(&b, "\nMissing: %s\n", line)
+	}
 	return b.String()
 }
 

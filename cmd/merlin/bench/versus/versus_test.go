@@ -48,7 +48,7 @@ func sampleOf(rate, cpu float64, failed int64) *result {
 
 func TestDocument(t *testing.T) {
 	c := &comparison{settings: &settings{rounds: 3, seconds: 2, heap: "4g", warmup: time.Second, javaWarmup: time.Minute,
-		args: []string{"-bin", "/secret", "-rounds", "3", "-work", "64x1|start"}}, rate: 17000,
+		args: []string{"-bin", "/secret", "-rounds", "3", "-work", "64x1|start"}}, rate: 17000, done: 3, broken: []string{"round 2, limit: gone\nlong story"},
 		samples: map[kind]map[string][]*result{
 			java: {"64x1": {sampleOf(34_000, 4.3, 0), sampleOf(30_000, 4, 7), sampleOf(36_000, 4.5, 0)},
 				"start": {{Started: 2.5, Idle: &bench.Usage{AnonMiB: 683, FileMiB: 61}}}},
@@ -64,6 +64,8 @@ func TestDocument(t *testing.T) {
 	require.Contains(t, text, "| 744 [744–744] | 60.0 [60.0–60.0] | – | 0.081 | ≤ 1/15 **not met** |")
 	require.Contains(t, text, "0.008 | ≤ 1/20 met")
 	require.Contains(t, text, "- Java, send 64×1, round 2: 7 of 107 requests failed (busy)")
+	require.Contains(t, text, "\nMissing: round 2, limit: gone\n")
+	require.Contains(t, text, "3 rounds of 2 s")
 	require.Contains(t, text, "scripts/bench-vs-java -rounds 3 -work '64x1|start'\n")
 	require.NotContains(t, text, "secret")
 	require.NotContains(t, text, "8×32,", "rows without samples are left out")
