@@ -92,6 +92,19 @@ func messageFaults() []Fault {
 				return v
 			}, protocol.EndTransaction.Code)
 		}},
+		{"half-visible", "A half message is seen before its transaction is committed.", []string{"transaction-commit"}, func(f *Frame) Action {
+			f.request("sysFlag", func(v string) string {
+				flag, _ := strconv.Atoi(v)
+				return strconv.Itoa(flag &^ int(message.SysFlagTransactionMask))
+			}, sends...)
+			return f.request("properties", func(v string) string {
+				ps := message.ParseProperties([]byte(v))
+				ps.Delete(message.PropertyTransactionPrepared)
+				return string(ps.Append(nil))
+			}, sends...)
+		}},
+		{"check-lost", "Nobody is asked about an open transaction.", []string{"transaction-check"},
+			unheard(protocol.CheckTransactionState.Code)},
 		{"reply-lost", "The reply to a request is not handed to who asked.", []string{"request-reply"},
 			unheard(protocol.PushReplyMessageToClient.Code)},
 	}
@@ -147,6 +160,9 @@ func groupFaults() []Fault {
 		}},
 		{"offset-commit-lost", "Commits of offsets are dropped.", []string{"offset-not-found"}, swallow(protocol.UpdateConsumerOffset.Code)},
 		{"send-back-lost", "A message that a consumer sends back is dropped.", []string{"retry"}, swallow(protocol.ConsumerSendMsgBack.Code)},
+		{"retry-endless", "A message that failed too often is delivered again.", []string{"retry-dead-letter"}, func(f *Frame) Action {
+			return f.request("maxReconsumeTimes", func(string) string { return "16" }, protocol.ConsumerSendMsgBack.Code)
+		}},
 		{"lock-none", "A lock of queues grants none of them.", []string{"order-selector"}, func(f *Frame) Action {
 			if !f.Answer(protocol.LockBatchMQ.Code) {
 				return Pass

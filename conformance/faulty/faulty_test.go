@@ -27,7 +27,18 @@ func servers(t *testing.T) (nameServer, brokerAddr string) {
 	require.NoError(t, err)
 	require.NoError(t, names.Start())
 	dir := t.TempDir()
-	text := fmt.Sprintf("brokerName=b\nnamesrvAddr=%s\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nbrokerIP2=127.0.0.1\nlistenPort=0\nstorePathRootDir=%s\nstorePathCommitLog=%s/commitlog\nmappedFileSizeCommitLog=16777216\n", names.Addr(), dir, dir)
+	text := fmt.Sprintf("namesrvAddr=%s\nstorePathRootDir=%s\nstorePathCommitLog=%s/commitlog\n", names.Addr(), dir, dir) + `
+brokerName=b
+bindAddress=127.0.0.1
+brokerIP1=127.0.0.1
+brokerIP2=127.0.0.1
+listenPort=0
+mappedFileSizeCommitLog=16777216
+# A client may be known only after half a minute, so it is asked often enough.
+transactionCheckInterval=2000
+transactionTimeOut=1000
+transactionCheckMax=100
+`
 	cfg, _, err := config.Parse([]byte(text), "test.conf")
 	require.NoError(t, err)
 	b, err := broker.New(broker.Options{Config: config.NewHolder(cfg, config.HolderOptions{}), Rand: rand.IntN})
