@@ -21,9 +21,13 @@ const (
 	// commands and timers.
 	dispatchStep = 512
 	// tailStep is how many consume queues are written between two steps.
-	tailStep    = 64
-	windowBytes = 256 << 10
-	retryPause  = time.Second
+	tailStep = 64
+	// tailsPerTick is how many consume queues are written in a round because
+	// their entries have waited: with thousands of them each waits for its turn,
+	// for a full tail, or for the checkpoint.
+	tailsPerTick = 512
+	windowBytes  = 256 << 10
+	retryPause   = time.Second
 )
 
 // dispatcher owns the goroutine that reads the log behind the appenders and
@@ -93,7 +97,7 @@ func (d *dispatcher) run() {
 			case fn := <-d.cmds:
 				fn()
 			case <-t.C():
-				d.tails = d.s.queues.Waiting()
+				d.tails = min(d.s.queues.Waiting(), tailsPerTick)
 			case <-d.quit:
 				return
 			default:
@@ -105,7 +109,7 @@ func (d *dispatcher) run() {
 		case fn := <-d.cmds:
 			fn()
 		case <-t.C():
-			d.tails = d.s.queues.Waiting()
+			d.tails = min(d.s.queues.Waiting(), tailsPerTick)
 		case <-d.quit:
 			return
 		}

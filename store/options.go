@@ -62,7 +62,7 @@ type Options struct {
 	SyncFlushTimeout        time.Duration // 5 s
 	FlushIntervalQueues     time.Duration // flushIntervalConsumeQueue, 1 s
 	CheckpointInterval      time.Duration // flushConsumeQueueThoroughInterval, 60 s
-	CheckpointBytes         int64         // also after so much log, 256 MiB
+	CheckpointBytes         int64         // also after so much log, 1 GiB
 	MaxTransferBytesMemory  int           // maxTransferBytesOnMessageInMemory, 256 KiB
 	MaxTransferCountMemory  int           // maxTransferCountOnMessageInMemory, 32
 	MaxTransferBytesDisk    int           // maxTransferBytesOnMessageInDisk, 64 KiB
@@ -81,7 +81,7 @@ type Options struct {
 	DeleteFilesInterval     time.Duration // deleteCommitLogFilesInterval, 100 ms
 	CleanResourceInterval   time.Duration // 10 s
 	TailBytes               int           // newest log data kept in memory, 4 MiB
-	MaxOpenConsumeQueueFile int           // 1024
+	MaxOpenConsumeQueueFile int           // half of the files that the process may open, 256 to 16,384
 }
 
 func set[T comparable](v *T, def T) {
@@ -114,7 +114,7 @@ func (o Options) withDefaults() (Options, error) {
 	set(&o.SyncFlushTimeout, 5*time.Second)
 	set(&o.FlushIntervalQueues, time.Second)
 	set(&o.CheckpointInterval, time.Minute)
-	set(&o.CheckpointBytes, 256<<20)
+	set(&o.CheckpointBytes, 1<<30)
 	set(&o.MaxTransferBytesMemory, 256<<10)
 	set(&o.MaxTransferCountMemory, 32)
 	set(&o.MaxTransferBytesDisk, 64<<10)
@@ -132,7 +132,7 @@ func (o Options) withDefaults() (Options, error) {
 	set(&o.DeleteFilesInterval, 100*time.Millisecond)
 	set(&o.CleanResourceInterval, 10*time.Second)
 	set(&o.TailBytes, 4<<20)
-	set(&o.MaxOpenConsumeQueueFile, 1024)
+	set(&o.MaxOpenConsumeQueueFile, min(max(vfs.OpenFiles()/2, 256), 16<<10))
 	switch {
 	case strings.Contains(o.StorePathCommitLog, ","):
 		return o, fmt.Errorf("store: storePathCommitLog %q: several directories are not supported", o.StorePathCommitLog)

@@ -80,6 +80,15 @@ func PhysicalMemory() int64 {
 	return int64(uint64(s.Totalram) * uint64(s.Unit))
 }
 
+// OpenFiles is how many files the process may have open, 0 when not known.
+func OpenFiles() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0
+	}
+	return int(min(l.Cur, 1<<30))
+}
+
 func control(f *os.File, do func(fd int) error) error {
 	c, err := f.SyscallConn()
 	if err != nil {

@@ -28,3 +28,6 @@ func usage(string) (Usage, error) { return Usage{}, nil }
 
 // PhysicalMemory is the memory of the machine in bytes, 0 when not known.
 func PhysicalMemory() int64 { return 0 }
+
+// OpenFiles is how many files the process may have open, 0 when not known.
+func OpenFiles() int { return 0 }
