@@ -137,12 +137,15 @@ func TestCloneGroupOffset(t *testing.T) {
 	require.Equal(t, int64(-1), clone("c", "t", false))
 	require.Equal(t, int64(5), clone("d", "t", true))
 	_, err := w.CloneGroupOffset(bare(""), &header.CloneGroupOffsetRequest{DestGroup: str("e")})
-	refused(t, err, protocol.SystemError, "the request has no srcGroup or no destGroup")
+	refused(t, err, protocol.SystemError, "the request has no srcGroup")
 }
 
 func TestQueryConsumeQueue(t *testing.T) {
 	w := newWorld(t)
 	q := &header.QueryConsumeQueueRequest{Topic: str("t"), Index: 3, Count: 2}
+	_, err := w.QueryConsumeQueue(bare(""), q)
+	refused(t, err, protocol.SystemError, "0@t is not exist!")
+	w.topicOf("t")
 	a, err := w.QueryConsumeQueue(bare(""), q)
 	require.Empty(t, ok(t, a, err))
 	require.Equal(t, "Index 3 of 0@t is not exist!", a.Remark, "a queue that was never written is an empty one")

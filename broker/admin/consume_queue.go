@@ -11,14 +11,14 @@ import (
 const maxConsumeQueuePage = 10_000
 
 // QueryConsumeQueue is QUERY_CONSUME_QUEUE (321): a page of the entries of a
-// consume queue, and the subscription of a group on its topic. A queue that was
-// never written is an empty one; an index outside a queue is a success that says
-// so in the remark. Java runs messages through the filter only when the queue has
+// consume queue, and the subscription of a group on its topic. A queue that
+// was never written and is none of its topic is SYSTEM_ERROR (1); an index outside a
+// queue is a success that says so in the remark. Java runs messages through the filter only when the queue has
 // extension files, which are not served, so eval stays false here as there.
 func (h *Handler) QueryConsumeQueue(_ *remoting.Request, q *header.QueryConsumeQueueRequest) (*remoting.Answer, error) {
 	name, id := q.Topic.V, q.QueueID
-	if !q.Topic.Set {
-		return refuse(protocol.SystemError, "the request has no topic")
+	if tc := h.Topics.Find(name); h.Store.MaxOffset(name, id) <= 0 && (tc == nil || id < 0 || id >= tc.ReadQueueNums) {
+		return refuse(protocol.SystemError, "%d@%s is not exist!", id, text(q.Topic))
 	}
 	b := body.QueryConsumeQueueResponseBody{
 		MaxQueueIndex: h.Store.MaxOffset(name, id), MinQueueIndex: h.Store.MinOffset(name, id),

@@ -32,8 +32,8 @@ func (h *Handler) GetAllDelayOffset(*remoting.Request, *header.None) (*remoting.
 // does not subscribe to is skipped. Without a topic nothing is copied: Java walks
 // the topics of the group then, but copies by the empty name. It always succeeds.
 func (h *Handler) CloneGroupOffset(r *remoting.Request, q *header.CloneGroupOffsetRequest) (*remoting.Answer, error) {
-	if !q.SrcGroup.Set || !q.DestGroup.Set {
-		return refuse(protocol.SystemError, "the request has no srcGroup or no destGroup")
+	if !q.SrcGroup.Set {
+		return refuse(protocol.SystemError, "the request has no srcGroup")
 	}
 	src, dest, name := q.SrcGroup.V, strings.Clone(q.DestGroup.V), q.Topic.V
 	if strings.TrimSpace(name) == "" || h.Topics.Find(name) == nil {
