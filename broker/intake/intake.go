@@ -42,6 +42,11 @@ func Decode(c *wire.Command, q *header.SendMessageRequestV2) error {
 	return nil
 }
 
+// reply reports whether a send is a reply, whose system flag nobody reads.
+func reply(code int32) bool {
+	return protocol.Code(code) == protocol.SendReplyMessage.Code || protocol.Code(code) == protocol.SendReplyMessageV2.Code
+}
+
 // Gate lets sends in.
 type Gate struct {
 	Config *config.Config
@@ -80,7 +85,7 @@ func (g *Gate) checkTopic(r *remoting.Request, q *header.SendMessageRequestV2) (
 	if remark := topic.Validate(name); remark != "" {
 		return nil, g.refuse(protocol.InvalidParameter, remark)
 	}
-	if !q.QueueID.Set || !q.SysFlag.Set || !q.BornTimestamp.Set || !q.Flag.Set {
+	if !q.QueueID.Set || !q.BornTimestamp.Set || !q.Flag.Set || !q.SysFlag.Set && !reply(r.Cmd.Code) {
 		return nil, g.refuse(protocol.SystemError, "the request has no queueId, sysFlag, bornTimestamp or flag")
 	}
 	if topic.ForbidsSending(name) {

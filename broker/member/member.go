@@ -160,6 +160,9 @@ func (h *Handler) Unlock(r *remoting.Request, _ *header.UnlockBatchMqRequest) (*
 // CheckConfig handles CHECK_CLIENT_CONFIG (46): may this subscription be used?
 // The topic is not looked at.
 func (h *Handler) CheckConfig(r *remoting.Request, _ *header.None) (*remoting.Answer, error) {
+	if len(r.Cmd.Body) == 0 {
+		return &remoting.Answer{}, nil // nothing to check
+	}
 	var q body.CheckClientRequestBody
 	if err := body.Unmarshal(r.Cmd.Body, &q); err != nil {
 		return nil, protocol.Errorf(protocol.SystemError, "check body: %s", err)

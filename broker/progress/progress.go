@@ -67,6 +67,9 @@ func (h *Handler) Query(_ *remoting.Request, q *header.QueryConsumerOffsetReques
 func (h *Handler) Update(r *remoting.Request, q *header.UpdateConsumerOffsetRequest) (*remoting.Answer, error) {
 	name, g := q.Topic.V, q.ConsumerGroup.V
 	if h.Groups.Find(g) == nil {
+		if !q.ConsumerGroup.Set {
+			g = "null"
+		}
 		return nil, protocol.Errorf(protocol.SubscriptionGroupNotExist, "Group %s not exist!", g)
 	}
 	if h.Topics.Find(name) == nil {
