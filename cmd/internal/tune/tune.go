@@ -10,7 +10,7 @@ import (
 const (
 	// gcPercent is how much garbage the collector lets come up, in parts of what
 	// lives. A broker makes little of either: a low value costs next to nothing.
-	gcPercent = 50
+	gcPercent = 30
 	// extraProcs are the processors beyond the machine's: while one waits in a
 	// sync of the disk the others have work.
 	extraProcs = 1
