@@ -1,0 +1,50 @@
+package calls
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/merlinmq/merlin/conformance/suite"
+)
+
+func TestReadJSON_FastjsonKeys(t *testing.T) {
+	v, standard, err := readJSON([]byte(`{"a":{0:"x",{"queueId":1,"brokerName":"b"}:[1,null,true]},"c":"q\"\u00fc"}`))
+	require.NoError(t, err)
+	require.False(t, standard)
+	require.Equal(t, `{a:{0:"x",{brokerName:"b",queueId:1}:[1,null,true]},c:"q\"ü"}`, canonical(v))
+	_, standard, err = readJSON([]byte(` {"a": [ ] } `))
+	require.NoError(t, err)
+	require.True(t, standard)
+	for _, bad := range []string{"", "{", `{"a"}`, `[1`, `"x`, "{}x", "abc"} {
+		_, _, err = readJSON([]byte(bad))
+		require.ErrorIs(t, err, errJSON, bad)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	a := []Result{{Name: "one", Status: suite.Passed, Seen: []string{"code = 0", "remark = x"}}, {Name: "gone", Seen: []string{"code = 1"}}, {Name: "skipped", Status: suite.Skipped}}
+	b := []Result{{Name: "one", Status: suite.Failed, Seen: []string{"code = 1", "body = y"}}, {Name: "skipped", Seen: []string{"code = 3"}}}
+	require.Equal(t, []Difference{{"one", "code", "0", "1"}, {"one", "remark", "x", absent}, {"one", "body", absent, "y"}}, Compare(a, b))
+	k := Known()[0]
+	require.Empty(t, Compare([]Result{{Name: k.Case, Seen: []string{k.Field + " = " + k.Expected}}}, []Result{{Name: k.Case, Seen: []string{k.Field + " = " + k.Seen}}}))
+	require.Len(t, Compare([]Result{{Name: k.Case, Seen: []string{k.Field + " = " + k.Expected}}}, []Result{{Name: k.Case, Seen: []string{k.Field + " = something else"}}}), 1)
+}
+
+// Own names come back as words, those of the cluster only where they stand alone.
+func TestScene_Masks(t *testing.T) {
+	f := &fixture{broker: "10.0.0.1:10911", prefix: "wire-00", names: map[string]string{"$topic": "wire-00-f-topic", "$broker": "10.0.0.1:10911"},
+		values: map[string]string{"$brokerName": "a"}, cluster: []mask{maskOf("$brokerName", "a")}}
+	s := newScene(f, 7)
+	require.Equal(t, "wire-00-7-new and wire-00-f-topic on a", s.expand("$new and $topic on $brokerName"))
+	require.Equal(t, `$new of $topic at $broker, a-b abc [$brokerName] "$brokerName"`, s.mask(`wire-00-7-new of wire-00-f-topic at 10.0.0.1:10911, a-b abc [a] "a"`))
+	require.Equal(t, "ADDR TIME ID", s.mask("127.0.0.1:9 1700000000000 7F000001000078C00000000000012345"))
+	require.True(t, s.mentions("wire-00-7-new@wire-00-f-topic"))
+	require.False(t, s.mentions("wire-00-8-new@wire-00-f-topic"), "another case's")
+}
+
+func TestRecorded_ReadsWhatFormatWrites(t *testing.T) {
+	r := Recorded()
+	require.NotEmpty(t, r)
+	require.Equal(t, recording, string(Format(r)))
+}
