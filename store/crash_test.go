@@ -5,6 +5,7 @@ import (
 	"math/rand"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -96,25 +97,51 @@ func TestCrash_DuringRecovery(t *testing.T) {
 	}
 }
 
-// TestCrash_AsyncFlushKeepsAPrefix: without sync flush the newest messages may be
-// lost, but nothing before them.
-func TestCrash_AsyncFlushKeepsAPrefix(t *testing.T) {
+// TestCrash_AsyncFlushKeepsWhatIsFlushed: without sync flush the newest messages
+// may be lost, but nothing before the flushed position, and nothing before what is
+// there.
+func TestCrash_AsyncFlushKeepsWhatIsFlushed(t *testing.T) {
+	images, kept, lost := 0, 0, 0
 	for seed := range int64(10) {
 		mem, h := vfs.NewMem(), newHistory()
-		o := crashOptions(mem)
-		o.FlushDiskType = AsyncFlush
-		o.FlushIntervalCommitLog = time.Millisecond
-		s := open(t, o)
-		require.NoError(t, h.write(s, seed, 60))
-		image := mem.CrashClone(rand.New(rand.NewSource(seed)))
-		flushed := s.FlushedOffset()
-		require.NoError(t, s.Close())
-		o.FS = image
-		s = open(t, o)
-		require.GreaterOrEqual(t, flushed, int64(0))
-		newHistory().compare(t, s, "async")
-		require.NoError(t, s.Close())
+		r := rand.New(rand.NewSource(seed))
+		type image struct {
+			fs  *vfs.Mem
+			his *history // what was flushed
+			all int
+		}
+		var mu sync.Mutex
+		var taken []image
+		var s atomic.Pointer[Store]
+		in := &vfs.Inject{FS: mem, Fail: func(op vfs.Op) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if st := s.Load(); st != nil && changes(op) && r.Intn(6) == 0 && len(taken) < 15 {
+				his, flushed := h.clone(), st.FlushedOffset()
+				all := len(his.acked)
+				for b, phy := range his.phy {
+					if phy >= flushed {
+						delete(his.acked, b)
+					}
+				}
+				taken = append(taken, image{mem.CrashClone(rand.New(rand.NewSource(r.Int63()))), his, all})
+			}
+			return nil
+		}}
+		o := crashOptions(in)
+		o.FlushDiskType, o.FlushIntervalCommitLog = AsyncFlush, time.Millisecond
+		s.Store(open(t, o))
+		require.NoError(t, h.write(s.Load(), seed, 60))
+		require.NoError(t, s.Load().Close())
+		for i, im := range taken {
+			o.FS = im.fs
+			im.his.check(t, o, fmt.Sprintf("seed %d, image %d", seed, i))
+			images, kept, lost = images+1, kept+len(im.his.acked), lost+im.all-len(im.his.acked)
+		}
 	}
+	t.Logf("%d crash images: %d messages were flushed and are there, %d were not flushed", images, kept, lost)
+	require.NotZero(t, kept)
+	require.NotZero(t, lost)
 }
 
 // TestFault_FailedSyncStopsTheStore: after a failed fdatasync nothing more is
