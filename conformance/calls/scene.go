@@ -94,6 +94,8 @@ type scene struct {
 	mu     sync.Mutex
 	names  map[string]string // $name → text, and back when answers are noted
 	values map[string]string // $name → text, one way
+	there  *strings.Replacer // of the two; nil after they changed
+	back   *strings.Replacer
 }
 
 func newScene(f *fixture, index int) *scene {
@@ -119,6 +121,7 @@ func (s *scene) close() {
 func (s *scene) set(name, text string, masked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.there, s.back = nil, nil
 	if masked {
 		s.names[name] = text
 	} else {
@@ -133,13 +136,19 @@ func (s *scene) expand(t string) string {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return replacer(false, s.f.names, s.f.values, s.names, s.values).Replace(t)
+	if s.there == nil {
+		s.there = replacer(false, s.f.names, s.f.values, s.names, s.values)
+	}
+	return s.there.Replace(t)
 }
 
 // mask puts $names for texts.
 func (s *scene) mask(t string) string {
 	s.mu.Lock()
-	r := replacer(true, s.f.names, s.names)
+	if s.back == nil {
+		s.back = replacer(true, s.f.names, s.names)
+	}
+	r := s.back
 	s.mu.Unlock()
 	return maskText(s.f.maskCluster(r.Replace(t)))
 }

@@ -2,6 +2,7 @@ package clients
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -150,4 +151,60 @@ func TestCalls_CoverEveryCode(t *testing.T) {
 		require.True(t, covered[int32(row.Code)], "no case is about %d %s", row.Code, row.Name)
 	}
 	require.Greater(t, n, 80)
+}
+
+// docs/CONFORMANCE.md counts the wire cases and has every known difference with
+// its reason. MERLIN_UPDATE=1 writes them.
+func TestCalls_StandInTheDocument(t *testing.T) {
+	const start, end = "<!-- wire cases: made by TestCalls_StandInTheDocument -->\n", "<!-- end of wire cases -->\n"
+	path := filepath.Join("..", "..", "docs", "CONFORMANCE.md")
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	head, rest, found := strings.Cut(string(b), start)
+	require.True(t, found, "no line %q", start)
+	_, tail, found := strings.Cut(rest, end)
+	require.True(t, found, "no line %q", end)
+	want := head + start + callTables() + end + tail
+	if os.Getenv("MERLIN_UPDATE") == "1" {
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
+		return
+	}
+	require.Equal(t, want, string(b), "run it with MERLIN_UPDATE=1")
+}
+
+func callTables() string {
+	var b strings.Builder
+	b.WriteString("\n| area | cases | of them with hostile arguments |\n| --- | --- | --- |\n")
+	counts := map[string][2]int{}
+	for _, c := range calls.Cases() {
+		for _, area := range []string{c.Area, "all"} {
+			n := counts[area]
+			n[0]++
+			if strings.HasPrefix(c.Name, "bad-") {
+				n[1]++
+			}
+			counts[area] = n
+		}
+	}
+	for _, area := range append(suite.Areas(), "all") {
+		if n := counts[area]; n[0] > 0 {
+			fmt.Fprintf(&b, "| %s | %d | %d |\n", area, n[0], n[1])
+		}
+	}
+	b.WriteString("\n| Merlin answers otherwise, and why | cases |\n| --- | --- |\n")
+	var reasons []string
+	cases := map[string][]string{}
+	for _, k := range calls.Known() {
+		if !slices.Contains(reasons, k.Reason) {
+			reasons = append(reasons, k.Reason)
+		}
+		if name := "`" + k.Case + "`"; !slices.Contains(cases[k.Reason], name) {
+			cases[k.Reason] = append(cases[k.Reason], name)
+		}
+	}
+	for _, r := range reasons {
+		fmt.Fprintf(&b, "| %s | %s |\n", r, strings.Join(cases[r], ", "))
+	}
+	b.WriteString("\n")
+	return b.String()
 }
