@@ -151,6 +151,9 @@ func images(seed int64, skip func(vfs.Op) bool) (checked int64, first string) {
 		if changes(op) {
 			order.Lock()
 			for k := range 2 {
+				if raceEnabled && op.N%4 != int64(k) {
+					continue
+				}
 				his := h.clone() // first: what is acknowledged later may be lost
 				var src *rand.Rand
 				if k > 0 {
@@ -190,7 +193,9 @@ func TestCrash_BeforeEveryOperation(t *testing.T) {
 	n, bad := images(1, nil)
 	require.Empty(t, bad)
 	t.Logf("%d crash images, 0 violations", n)
-	require.Greater(t, n, int64(600))
+	if !raceEnabled {
+		require.Greater(t, n, int64(600))
+	}
 }
 
 // TestCrash_EverySyncCounts turns one kind of sync at a time into a lie; the same

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -125,8 +126,11 @@ func cause(err error) error {
 func TestFault_DiskThatDies(t *testing.T) {
 	t.Parallel()
 	total := runFault(t, vfs.NewMem(), newHistory(), none, nil, false).count
-	covered := 0
-	for n := int64(1); n <= total; n += 2 {
+	covered, step := 0, int64(2)
+	if raceEnabled {
+		step = 10
+	}
+	for n := int64(1); n <= total; n += step {
 		runFault(t, vfs.NewMem(), newHistory(), n, syscall.EIO, true).checkAfter(t, n, "everything fails")
 		covered++
 	}
@@ -192,9 +196,9 @@ func TestFault_CheckpointGoesOn(t *testing.T) {
 		{"Sync", "/store/index", syscall.EIO, false},
 	} {
 		t.Run(c.op+c.path, func(t *testing.T) {
-			on := false
+			var on atomic.Bool
 			in := &vfs.Inject{FS: vfs.NewMem(), Fail: func(op vfs.Op) error {
-				if on && op.Name == c.op && len(op.Path) >= len(c.path) && op.Path[:len(c.path)] == c.path {
+				if on.Load() && op.Name == c.op && len(op.Path) >= len(c.path) && op.Path[:len(c.path)] == c.path {
 					return c.fault
 				}
 				return nil
@@ -204,7 +208,7 @@ func TestFault_CheckpointGoesOn(t *testing.T) {
 			require.NoError(t, h.write(s, 1, 10))
 			settled(t, s)
 			var err error
-			require.True(t, s.cleaner.do(func() { on = true; err = s.cleaner.checkpoint(); on = false }))
+			require.True(t, s.cleaner.do(func() { on.Store(true); err = s.cleaner.checkpoint(); on.Store(false) }))
 			require.ErrorIs(t, err, c.fault)
 			require.True(t, s.cleaner.do(func() { err = s.cleaner.checkpoint() }))
 			if c.again {
