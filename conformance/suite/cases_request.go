@@ -8,15 +8,9 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 )
 
-// NeedsRequestReply and NeedsTransactions are features that a server may lack.
-const (
-	NeedsRequestReply = "request-reply"
-	NeedsTransactions = "transactions"
-)
-
 func requestCases() []Case {
 	return []Case{
-		{Name: "request-reply", Area: Send, Run: requestReply, Needs: NeedsRequestReply,
+		{Name: "request-reply", Area: Send, Run: requestReply,
 			Promise: "A request waits for the reply that a consumer sends to it, and gets its body."},
 	}
 }

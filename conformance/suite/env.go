@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -49,12 +48,7 @@ func runID() string {
 }
 
 func newEnv(ctx context.Context, r *run, c *Case, disturb func() error) *Env {
-	names := make([]string, 0, len(r.masters))
-	for n := range r.masters {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return &Env{NameServer: r.o.NameServer, Broker: r.masters[names[0]], BrokerName: names[0],
+	return &Env{NameServer: r.o.NameServer, Broker: r.o.Cluster.Broker, BrokerName: r.o.Cluster.BrokerName,
 		ctx: ctx, c: c, prefix: "conf-" + r.id + "-" + c.Name, disturb: disturb, start: time.Now()}
 }
 
@@ -66,7 +60,7 @@ func (e *Env) result() Result {
 	case e.failed:
 		res.Status = Failed
 	case e.skip:
-		res.Status = Skipped
+		res.Status = NotApplicable
 	}
 	return res
 }
@@ -133,7 +127,9 @@ func (e *Env) Eventually(what string, done func() (ok bool, seen string)) {
 	}
 }
 
-func (e *Env) poll(done func() (bool, string)) error {
+func (e *Env) poll(done func() (bool, string)) error { return poll(e.ctx, done) }
+
+func poll(ctx context.Context, done func() (bool, string)) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -142,7 +138,7 @@ func (e *Env) poll(done func() (bool, string)) error {
 			return nil
 		}
 		select {
-		case <-e.ctx.Done():
+		case <-ctx.Done():
 			return errors.New(seen)
 		case <-tick.C:
 		}
@@ -189,17 +185,32 @@ func (e *Env) Name(kind string) string {
 // server has its route, and removes it after the case.
 func (e *Env) Topic(queues int) string {
 	name := e.Name("t")
-	e.NoError(probe.PutTopic(e.ctx, e.Broker, name, queues), "creating topic %s", name)
 	e.dropLater(name)
-	e.AwaitRoute(name, queues)
+	e.putTopic(name, queues)
 	return name
+}
+
+// putTopic makes a topic and waits for its route, also when the run is
+// interrupted: what a broker tells a name server late would bring back a topic
+// that was removed too soon.
+func (e *Env) putTopic(name string, queues int) {
+	ctx, cancel := uninterrupted(e.ctx)
+	defer cancel()
+	e.NoError(probe.PutTopic(ctx, e.Broker, name, queues), "creating topic %s", name)
+	err := poll(ctx, func() (bool, string) { return e.hasRoute(ctx, name, queues) })
+	e.NoError(err, "waiting for the route of topic %s", name)
+}
+
+// uninterrupted returns a context of ten seconds that outlives ctx.
+func uninterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 }
 
 // dropLater removes a topic after the case. What removal does is the promise
 // of other cases, so an error here is only logged.
 func (e *Env) dropLater(topic string) {
 	e.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := uninterrupted(e.ctx)
 		defer cancel()
 		if err := probe.DropTopic(ctx, e.NameServer, e.Broker, topic); err != nil {
 			e.Logf("removing topic %s: %v", topic, err)
@@ -211,17 +222,21 @@ func (e *Env) dropLater(topic string) {
 // case's broker.
 func (e *Env) AwaitRoute(topic string, queues int) {
 	e.Eventually(fmt.Sprintf("a route of %s with %d queues", topic, queues), func() (bool, string) {
-		r, err := probe.RouteOf(e.ctx, e.NameServer, topic)
-		if err != nil {
-			return false, err.Error()
-		}
-		for _, q := range r.Queues {
-			if q.BrokerName == e.BrokerName && q.Write == queues && q.Read == queues {
-				return true, ""
-			}
-		}
-		return false, fmt.Sprintf("%+v", r.Queues)
+		return e.hasRoute(e.ctx, topic, queues)
 	})
+}
+
+func (e *Env) hasRoute(ctx context.Context, topic string, queues int) (bool, string) {
+	r, err := probe.RouteOf(ctx, e.NameServer, topic)
+	if err != nil {
+		return false, err.Error()
+	}
+	for _, q := range r.Queues {
+		if q.BrokerName == e.BrokerName && q.Write == queues && q.Read == queues {
+			return true, ""
+		}
+	}
+	return false, fmt.Sprintf("%+v", r.Queues)
 }
 
 // Group returns the name of a new consumer group whose retry topic exists and
@@ -230,9 +245,8 @@ func (e *Env) AwaitRoute(topic string, queues int) {
 // removed after the case.
 func (e *Env) Group() string {
 	g := e.Name("g")
-	e.NoError(probe.PutGroup(e.ctx, e.Broker, g, 1, 16), "creating group %s", g)
 	e.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := uninterrupted(e.ctx)
 		defer cancel()
 		for _, t := range []string{"%RETRY%" + g, "%DLQ%" + g} {
 			_ = probe.DropTopic(ctx, e.NameServer, e.Broker, t)
@@ -241,9 +255,10 @@ func (e *Env) Group() string {
 			e.Logf("removing group %s: %v", g, err)
 		}
 	})
-	retry := "%RETRY%" + g
-	e.NoError(probe.PutTopic(e.ctx, e.Broker, retry, 1), "creating topic %s", retry)
-	e.AwaitRoute(retry, 1)
+	ctx, cancel := uninterrupted(e.ctx)
+	defer cancel()
+	e.NoError(probe.PutGroup(ctx, e.Broker, g, 1, 16), "creating group %s", g)
+	e.putTopic("%RETRY%"+g, 1)
 	return g
 }
 

@@ -7,9 +7,10 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
-
-	"github.com/merlinmq/merlin/conformance/probe"
 )
+
+// Name is the suite's in reports: the client that runs its cases.
+const Name = "go 2.1.2"
 
 // Areas that cases belong to, in the order in which reports show them.
 const (
@@ -54,9 +55,6 @@ type Case struct {
 	Area string
 	// Disturbs says what Run asks of Env.Disturb, exactly once.
 	Disturbs Disturbance
-	// Needs names a feature that a cluster may lack ("transactions"); Options
-	// lists those to leave out.
-	Needs string
 	// Limit is how long the case may take; zero is 90 seconds.
 	Limit time.Duration
 	// Run fails the case through Env and returns otherwise.
@@ -90,8 +88,8 @@ type Options struct {
 	Cases []Case
 	// Match leaves out the cases whose name it does not match; nil matches all.
 	Match *regexp.Regexp
-	// Lacks names features the cluster is known not to have, with the reason.
-	Lacks map[string]string
+	// Cluster is what Inspect found; nil has Run look itself.
+	Cluster *Cluster
 	// Parallel is how many undisturbed cases run at a time; zero is 8.
 	Parallel int
 	// Done is called as each case ends, from several goroutines, one at a time.
@@ -103,23 +101,35 @@ type Status string
 
 // The statuses of a Result.
 const (
-	Passed  Status = "pass"
-	Failed  Status = "fail"
+	Passed Status = "pass"
+	Failed Status = "fail"
+	// Skipped is a case that was not run: it would disturb the servers, or the
+	// run was interrupted.
 	Skipped Status = "skip"
+	// NotApplicable is a case that tells nothing about this cluster: it lacks
+	// permission for this client, or what the case is about is turned off.
+	NotApplicable Status = "n/a"
 )
+
+// Statuses lists the statuses in report order.
+func Statuses() []Status { return []Status{Passed, Failed, NotApplicable, Skipped} }
+
+// Interrupted is the reason of cases that the end of the run's context left out.
+const Interrupted = "the run was interrupted"
 
 // Result is what became of one case.
 type Result struct {
 	Case     Case
 	Status   Status
-	Reason   string   // why it failed or was skipped
+	Reason   string   // why it failed, was skipped or does not apply
 	Log      []string // what it did, in order
 	Duration time.Duration
 }
 
-// Run runs the cases and returns their results in the order of the table. The
-// error is about the cluster as a whole: it cannot be reached, or has no
-// broker.
+// Run runs the cases and returns their results in the order of the table. When
+// ctx ends, cases that run clean up and are Skipped, as those that did not start
+// yet. The error is about the cluster as a whole: it wraps ErrUnreachable when
+// the name server or the broker does not answer.
 func Run(ctx context.Context, o Options) ([]Result, error) {
 	quietClient()
 	if o.Cases == nil {
@@ -128,14 +138,13 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 	if o.Parallel == 0 {
 		o.Parallel = 8
 	}
-	masters, err := probe.Masters(ctx, o.NameServer)
-	if err != nil {
-		return nil, fmt.Errorf("name server %s: %w", o.NameServer, err)
+	if o.Cluster == nil {
+		var err error
+		if o.Cluster, err = Inspect(ctx, o.NameServer); err != nil {
+			return nil, err
+		}
 	}
-	if len(masters) == 0 {
-		return nil, fmt.Errorf("name server %s knows no broker with id 0", o.NameServer)
-	}
-	r := &run{o: o, masters: masters, results: make([]Result, len(o.Cases)), id: runID()}
+	r := &run{o: o, results: make([]Result, len(o.Cases)), id: runID()}
 	r.undisturbed(ctx)
 	for _, d := range []Disturbance{BrokerRestart, BrokerKill, NameServerRestart} {
 		r.disturbed(ctx, d)
@@ -145,7 +154,6 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 
 type run struct {
 	o       Options
-	masters map[string]string
 	id      string
 	results []Result
 
@@ -222,10 +230,15 @@ func (r *run) disturbed(ctx context.Context, d Disturbance) {
 
 func (r *run) one(ctx context.Context, i int, disturb func() error) {
 	c := r.o.Cases[i]
-	if why, lacks := r.o.Lacks[c.Needs]; lacks && c.Needs != "" {
-		r.finish(i, Result{Case: c, Status: Skipped, Reason: why})
+	if why := r.o.Cluster.Without(Name, c.Name); why != "" {
+		r.finish(i, Result{Case: c, Status: NotApplicable, Reason: why})
 		return
 	}
+	if ctx.Err() != nil {
+		r.finish(i, Result{Case: c, Status: Skipped, Reason: Interrupted})
+		return
+	}
+	whole := ctx
 	limit := c.Limit
 	if limit == 0 {
 		limit = 90 * time.Second
@@ -252,6 +265,7 @@ func (r *run) one(ctx context.Context, i int, disturb func() error) {
 	}
 	res := e.result()
 	res.Duration = time.Since(start)
+	res.Status, res.Reason = r.o.Cluster.Judge(whole, res.Status, res.Reason)
 	r.finish(i, res)
 }
 
