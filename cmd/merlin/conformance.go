@@ -2,148 +2,263 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
+	"strings"
+	"sync"
 	"time"
 
-	"github.com/merlinmq/merlin/conformance/suite"
+	javaclients "github.com/merlinmq/merlin/conformance/java"
+	"github.com/merlinmq/merlin/conformance/report"
 )
 
 // errDiffers is the outcome of a conformance run that found something.
-var errDiffers = errors.New("conformance: there are failed cases")
+var errDiffers = errors.New("conformance: there are failed cases or differences")
 
-// runConformance runs the cases of the Go client against one cluster, or against
-// two side by side. The exit code says whether all passed.
-func runConformance(ctx context.Context, args []string, out, errOut io.Writer) error {
+// exitError ends the program with a code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// unusable is an error with the exit code of what could not be run at all.
+func unusable(err error) error { return &exitError{2, err} }
+
+// exitCode is the process's for an error of run.
+func exitCode(err error) int {
+	var e *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &e):
+		return e.code
+	}
+	return 1
+}
+
+const conformanceUsage = `merlin conformance: does a cluster keep the promises of the RocketMQ protocol?
+
+  merlin conformance -n host:port [-vs host:port] [flags]
+
+-n is the cluster under test, -vs a reference to compare it with: what the
+reference does is what is expected. Without -vs the answers on the wire are
+compared with recorded ones of Java servers 5.3.3 where the broker says that it
+is one. The cases make topics and groups of their own, named conf-…, jconf-… and
+wire-…, and remove them, also when they are interrupted. Nothing is restarted, no
+configuration is changed. What the cluster has turned off, or does not permit, is
+n/a with the reason, not a failure.
+
+Exit code: 0 all that applies passed, 1 failed cases or differences, 2 wrong
+usage or a cluster that cannot be reached.
+
+Flags:
+`
+
+// javaFlag is -java, -java=5.3.3 or -java 5.3.3.
+type javaFlag struct{ versions []string }
+
+func (*javaFlag) IsBoolFlag() bool { return true }
+func (j *javaFlag) String() string { return strings.Join(j.versions, ",") }
+func (j *javaFlag) Set(s string) error {
+	switch s {
+	case "true":
+		j.versions = []string{javaclients.V5, javaclients.V4}
+	case "false":
+		j.versions = nil
+	case javaclients.V5, javaclients.V4:
+		j.versions = []string{s}
+	default:
+		return fmt.Errorf("there are cases for the clients %s and %s", javaclients.V5, javaclients.V4)
+	}
+	return nil
+}
+
+type conformanceOptions struct {
+	nameServer, reference, pattern string
+	java                           javaFlag
+	wire, json                     bool
+	junit, html                    string
+	match                          *regexp.Regexp
+}
+
+// parseConformance reads the flags; done says that there is nothing to run.
+func parseConformance(args []string, errOut io.Writer) (o conformanceOptions, done bool, err error) {
 	flags := flag.NewFlagSet("merlin conformance", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	addr := flags.String("n", "127.0.0.1:9876", "name server of the cluster")
-	versus := flags.String("vs", "", "name server of a second cluster, shown beside the first")
-	pattern := flags.String("run", "", "regular expression that case names must match")
-	asJSON := flags.Bool("json", false, "write the results as JSON instead of a table")
+	flags.StringVar(&o.nameServer, "n", "127.0.0.1:9876", "name server of the cluster under test")
+	flags.StringVar(&o.reference, "vs", "", "name server of the reference, whose answers are the expected ones")
+	flags.StringVar(&o.pattern, "run", "", "regular expression that case names must match")
+	flags.Var(&o.java, "java", "run the cases of the Java clients, too: "+javaclients.V5+" and "+javaclients.V4+", or the version named;\nneeds a JDK (17) and Maven on this machine")
+	flags.BoolVar(&o.wire, "wire", true, "run the cases that compare answers on the wire")
+	flags.BoolVar(&o.json, "json", false, "write the report as JSON instead of a table")
+	flags.StringVar(&o.junit, "junit", "", "also write the report as JUnit XML to this `file`")
+	flags.StringVar(&o.html, "html", "", "also write the report as a page of HTML to this `file`")
+	flags.Usage = func() {
+		fmt.Fprint(errOut, conformanceUsage)
+		flags.PrintDefaults()
+	}
 	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
+		return o, errors.Is(err, flag.ErrHelp), err
+	}
+	// A version as a word of its own ends the flags: take it and go on.
+	if rest := flags.Args(); len(rest) > 0 && o.java.versions != nil && o.java.Set(rest[0]) == nil {
+		if err := flags.Parse(rest[1:]); err != nil {
+			return o, errors.Is(err, flag.ErrHelp), err
 		}
+	}
+	if flags.NArg() > 0 {
+		return o, false, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.match, err = regexp.Compile(o.pattern); err != nil {
+		return o, false, fmt.Errorf("-run: %w", err)
+	}
+	return o, false, nil
+}
+
+// runConformance runs the suites against one cluster, or against two at the same
+// time, and writes the report.
+func runConformance(ctx context.Context, args []string, out, errOut io.Writer) error {
+	o, done, err := parseConformance(args, errOut)
+	if done {
+		return nil
+	}
+	if err != nil {
+		return unusable(err)
+	}
+	classPaths := map[string]string{}
+	for _, version := range o.java.versions {
+		fmt.Fprintf(errOut, "building the cases of the Java client %s\n", version)
+		if classPaths[version], err = javaclients.Build(ctx, version); err != nil {
+			return unusable(fmt.Errorf("-java needs a JDK (17) and Maven on this machine: %w", err))
+		}
+	}
+	r, err := o.collect(ctx, classPaths, errOut)
+	if err != nil {
+		return unusable(err)
+	}
+	if err := o.write(r, out); err != nil {
 		return err
 	}
-	match, err := regexp.Compile(*pattern)
-	if err != nil {
-		return fmt.Errorf("-run: %w", err)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("conformance: interrupted: %w", err)
 	}
-	clusters := []string{*addr}
-	if *versus != "" {
-		clusters = append(clusters, *versus)
+	if !r.Passed() {
+		return errDiffers
 	}
-	var columns [][]suite.Result
-	for _, c := range clusters {
-		column, err := runSuite(ctx, c, match, errOut)
-		if err != nil {
-			return err
+	return nil
+}
+
+// collect runs the suites on both clusters.
+func (o *conformanceOptions) collect(ctx context.Context, classPaths map[string]string, errOut io.Writer) (*report.Report, error) {
+	addrs := []string{o.nameServer}
+	if o.reference != "" {
+		addrs = append(addrs, o.reference)
+	}
+	p := newProgress(errOut)
+	columns, errs := make([]*report.Column, len(addrs)), make([]error, len(addrs))
+	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	ro := report.Options{Match: o.match, Go: true, Wire: o.wire, Java: classPaths}
+	p.total = ro.Total() * len(addrs)
+	for i, addr := range addrs {
+		ro := ro
+		ro.NameServer, ro.Done = addr, func(row report.Row) { p.done(addr, row) }
+		wg.Go(func() {
+			if columns[i], errs[i] = report.Run(ctx, ro); errs[i] != nil {
+				cancel() // the other one would be compared with nothing
+			}
+		})
+	}
+	wg.Wait()
+	p.end()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	r := &report.Report{Tested: columns[0], Began: began, Took: time.Since(began)}
+	if len(columns[0].Rows) == 0 {
+		return nil, fmt.Errorf("no case has a name that matches %q", o.pattern)
+	}
+	if o.reference != "" {
+		r.Reference = columns[1]
+	}
+	return r, nil
+}
+
+// write writes the report to out and to the files that were asked for.
+func (o *conformanceOptions) write(r *report.Report, out io.Writer) error {
+	write := report.WriteText
+	if o.json {
+		write = report.WriteJSON
+	}
+	err := write(out, r)
+	for _, f := range []struct {
+		path  string
+		write func(io.Writer, *report.Report) error
+	}{{o.junit, report.WriteJUnit}, {o.html, report.WriteHTML}} {
+		if f.path != "" {
+			err = errors.Join(err, writeFile(f.path, r, f.write))
 		}
-		columns = append(columns, column)
-	}
-	if *asJSON {
-		err = writeJSON(out, clusters, columns)
-	} else {
-		writeTable(out, clusters, columns)
-	}
-	if err == nil && anyFailed(columns) {
-		err = errDiffers
 	}
 	return err
 }
 
-// runSuite runs the cases on one cluster, with a progress line for each that
-// ends. The servers are not disturbed: they may be in use.
-func runSuite(ctx context.Context, nameServer string, match *regexp.Regexp, progress io.Writer) ([]suite.Result, error) {
-	done, total := 0, 0
-	for _, c := range suite.Cases() {
-		if match.MatchString(c.Name) {
-			total++
-		}
+func writeFile(path string, r *report.Report, write func(io.Writer, *report.Report) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
 	}
-	return suite.Run(ctx, suite.Options{NameServer: nameServer, Match: match, Done: func(r suite.Result) {
-		done++
-		fmt.Fprintf(progress, "%s  %3d/%d  %-4s  %-40s %6.1f s\n", nameServer, done, total, r.Status, r.Case.Name, r.Duration.Seconds())
-	}})
+	return errors.Join(write(f, r), f.Close())
 }
 
-func anyFailed(columns [][]suite.Result) bool {
-	for _, column := range columns {
-		for _, r := range column {
-			if r.Status == suite.Failed {
-				return true
-			}
-		}
-	}
-	return false
+// progress shows how far a run is: a line that is rewritten on a terminal, else
+// a line for each case.
+type progress struct {
+	out      io.Writer
+	terminal bool
+	total    int // set before the first case ends
+
+	mu            sync.Mutex // guards what follows, keeps lines whole
+	ended, failed int
 }
 
-// writeTable shows the cases by area with a column for each cluster, then what
-// went wrong.
-func writeTable(out io.Writer, clusters []string, columns [][]suite.Result) {
-	fmt.Fprintf(out, "%-12s %-44s", "area", "case")
-	for _, c := range clusters {
-		fmt.Fprintf(out, " %-22s", c)
+func newProgress(out io.Writer) *progress {
+	p := &progress{out: out}
+	if f, ok := out.(*os.File); ok {
+		info, err := f.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
-	fmt.Fprintln(out)
-	for _, area := range suite.Areas() {
-		for i, r := range columns[0] {
-			if r.Case.Area != area {
-				continue
-			}
-			fmt.Fprintf(out, "%-12s %-44s", area, r.Case.Name)
-			for _, column := range columns {
-				fmt.Fprintf(out, " %-22s", column[i].Status)
-			}
-			fmt.Fprintln(out)
-		}
-	}
-	for k, column := range columns {
-		count := map[suite.Status]int{}
-		for _, r := range column {
-			count[r.Status]++
-		}
-		fmt.Fprintf(out, "\n%s: %d passed, %d failed, %d skipped\n", clusters[k], count[suite.Passed], count[suite.Failed], count[suite.Skipped])
-		for _, r := range column {
-			if r.Status == suite.Passed {
-				continue
-			}
-			fmt.Fprintf(out, "  %s %s: %s\n", r.Status, r.Case.Name, r.Reason)
-			if r.Status == suite.Failed {
-				fmt.Fprintf(out, "    promised: %s\n", r.Case.Promise)
-				for _, line := range r.Log {
-					fmt.Fprintf(out, "    %s\n", line)
-				}
-			}
-		}
-	}
+	return p
 }
 
-// writeJSON writes one object with the results of each cluster.
-func writeJSON(out io.Writer, clusters []string, columns [][]suite.Result) error {
-	type row struct {
-		Case    string       `json:"case"`
-		Area    string       `json:"area"`
-		Promise string       `json:"promise"`
-		Status  suite.Status `json:"status"`
-		Reason  string       `json:"reason,omitempty"`
-		Millis  int64        `json:"millis"`
+func (p *progress) done(cluster string, row report.Row) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended++
+	failed := row.Status == "fail"
+	if failed {
+		p.failed++
 	}
-	report := map[string][]row{}
-	for k, column := range columns {
-		rows := make([]row, 0, len(column))
-		for _, r := range column {
-			rows = append(rows, row{r.Case.Name, r.Case.Area, r.Case.Promise, r.Status, r.Reason, r.Duration.Round(time.Millisecond).Milliseconds()})
-		}
-		report[clusters[k]] = rows
+	if !p.terminal {
+		fmt.Fprintf(p.out, "%3d/%d  %s  %-4s  %-11s %-44s %6.1f s\n", p.ended, p.total, cluster, row.Status, row.Suite, row.Case, row.Took.Seconds())
+		return
 	}
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(report)
+	if failed {
+		fmt.Fprintf(p.out, "\r\x1b[Kfail  %s  %s %s\n", cluster, row.Suite, row.Case)
+	}
+	fmt.Fprintf(p.out, "\r\x1b[K%d of %d cases, %d failed; last %s %s", p.ended, p.total, p.failed, row.Suite, row.Case)
+}
+
+func (p *progress) end() {
+	if p.terminal {
+		fmt.Fprint(p.out, "\r\x1b[K")
+	}
 }

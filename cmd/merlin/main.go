@@ -33,7 +33,7 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "merlin:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -81,7 +81,7 @@ func usage(w io.Writer, flags *flag.FlagSet) {
 
   merlin [flags]    serve until interrupted
   merlin demo       serve on free ports, send and read messages, and end
-  merlin conformance -n host:port [-vs host:port] [-run pattern] [-json]
+  merlin conformance -n host:port [-vs host:port] [flags]
                     run the conformance cases against any RocketMQ cluster
   merlin bench send|pull|tail|soak|limit [flags]
                     measure any RocketMQ broker, or the machine's own limit

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/merlinmq/merlin/conformance/cluster"
+	"github.com/merlinmq/merlin/conformance/report"
 	"github.com/merlinmq/merlin/conformance/suite"
 )
 
@@ -24,7 +25,7 @@ func TestGoClient(t *testing.T) {
 		results, err := suite.Run(context.Background(), suite.Options{NameServer: c.NameServer(), Control: c, Match: match, Parallel: 12})
 		require.NoError(t, err)
 		require.NotEmpty(t, results, "no case has a name that matches %q", match)
-		report(t, results)
+		reportResults(t, results)
 	})
 }
 
@@ -39,21 +40,31 @@ func TestGoClient_TunedBrokers(t *testing.T) {
 			c := k.StartT(t, cluster.Options{BrokerConf: suite.Tuning()})
 			results, err := suite.Run(context.Background(), suite.Options{NameServer: c.NameServer(), Cases: suite.TunedCases(), Match: match})
 			require.NoError(t, err)
-			report(t, results)
+			reportResults(t, results)
 		})
 	}
 }
 
-// report makes a subtest of each result.
-func report(t *testing.T, results []suite.Result) {
+// reportResults makes a subtest of each result.
+func reportResults(t *testing.T, results []suite.Result) {
+	var rows []report.Row
 	for _, r := range results {
-		t.Run(r.Case.Name, func(t *testing.T) {
-			t.Logf("%s: %s (%v)", r.Status, r.Case.Promise, r.Duration.Round(time.Millisecond))
+		rows = append(rows, report.Row{Case: r.Case.Name, Promise: r.Case.Promise, Status: r.Status, Reason: r.Reason, Log: r.Log, Took: r.Duration})
+	}
+	reportRows(t, rows)
+}
+
+// reportRows makes a subtest of each row.
+func reportRows(t *testing.T, rows []report.Row) {
+	for _, r := range rows {
+		t.Run(r.Case, func(t *testing.T) {
+			t.Logf("%s: %s (%v)", r.Status, r.Promise, r.Took.Round(time.Millisecond))
 			switch r.Status {
-			case suite.Skipped:
-				t.Skip(r.Reason)
+			case suite.Passed:
 			case suite.Failed:
 				t.Errorf("%s\n%s", r.Reason, strings.Join(r.Log, "\n"))
+			default:
+				t.Skip(r.Reason)
 			}
 		})
 	}

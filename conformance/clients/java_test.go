@@ -2,84 +2,107 @@ package clients
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"os"
-	"os/exec"
+	"regexp"
 	"testing"
 	"time"
 
+	"github.com/apache/rocketmq-client-go/v2/consumer"
+	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/stretchr/testify/require"
 
 	"github.com/merlinmq/merlin/conformance/cluster"
 	javaclients "github.com/merlinmq/merlin/conformance/java"
 	"github.com/merlinmq/merlin/conformance/reference"
+	"github.com/merlinmq/merlin/conformance/report"
+	"github.com/merlinmq/merlin/conformance/suite"
 )
-
-// leastJavaCases is how many results a full run must at least print: a program
-// that ends early must not pass.
-const leastJavaCases = 29
 
 // The Java clients 4.9.8 and 5.3.3 see the same promises kept. MERLIN_CASE is a
 // regular expression of the cases to run.
 func TestJavaClients(t *testing.T) {
 	reference.Need(t)
+	match := regexp.MustCompile(os.Getenv("MERLIN_CASE"))
 	for _, version := range []string{javaclients.V5, javaclients.V4} {
 		t.Run("client-"+version, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-			defer cancel()
-			classPath, err := javaclients.Build(ctx, version)
-			require.NoError(t, err)
-			forEach(t, func(t *testing.T, c cluster.Cluster) { runJava(t, c, classPath) })
+			classPath := buildJava(t, version)
+			forEach(t, func(t *testing.T, c cluster.Cluster) {
+				column, err := report.Run(context.Background(), report.Options{NameServer: c.NameServer(), Match: match,
+					Java: map[string]string{version: classPath}})
+				require.NoError(t, err)
+				require.NotEmpty(t, column.Rows, "no case has a name that matches %q", match)
+				reportRows(t, column.Rows)
+			})
 		})
 	}
 }
 
-func runJava(t *testing.T, c cluster.Cluster, classPath string) {
-	pattern := os.Getenv("MERLIN_CASE")
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+func buildJava(t *testing.T, version string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	cmd := javaclients.Command(ctx, classPath, t.TempDir(), c.NameServer(), pattern)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	results := javaResults(t, cmd)
-	for _, r := range results {
-		t.Run(r.Case, func(t *testing.T) {
-			t.Logf("%s: %s (%d ms)", r.Status, r.Promise, r.Millis)
-			if r.Status != "pass" {
-				t.Error(r.Reason)
-			}
-		})
-	}
-	if t.Failed() {
-		t.Logf("the program wrote:\n%s", tail(stderr.Bytes(), 4000))
-	}
-	if pattern == "" {
-		require.GreaterOrEqual(t, len(results), leastJavaCases, "the program ended early:\n%s", tail(stderr.Bytes(), 4000))
-	}
-}
-
-func javaResults(t *testing.T, cmd *exec.Cmd) []javaclients.Result {
-	out, err := cmd.StdoutPipe()
+	classPath, err := javaclients.Build(ctx, version)
 	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	var results []javaclients.Result
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		var r javaclients.Result
-		if json.Unmarshal(lines.Bytes(), &r) == nil && r.Case != "" {
-			results = append(results, r)
-		}
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("the program of the Java clients: %v", err)
-	}
-	return results
+	return classPath
 }
 
-func tail(b []byte, n int) []byte {
-	if len(b) > n {
-		return b[len(b)-n:]
+// Requests and replies pass between the languages: the Java client answers the
+// Go client, and the other way round.
+func TestRequestReply_BetweenLanguages(t *testing.T) {
+	t.Parallel()
+	reference.Need(t)
+	home, classPath := t.TempDir(), buildJava(t, javaclients.V5)
+	languages := []suite.Case{
+		{Name: "java-answers-go", Area: suite.Send, Promise: "A Java consumer answers a request of the Go client.",
+			Run: func(ctx context.Context, e *suite.Env) { javaAnswers(ctx, e, classPath, home) }},
+		{Name: "go-answers-java", Area: suite.Send, Promise: "A Go consumer answers a request of the Java client.",
+			Run: func(ctx context.Context, e *suite.Env) { goAnswers(ctx, e, classPath, home) }},
 	}
-	return b
+	forEach(t, func(t *testing.T, c cluster.Cluster) {
+		results, err := suite.Run(context.Background(), suite.Options{NameServer: c.NameServer(), Cases: languages})
+		require.NoError(t, err)
+		require.Len(t, results, len(languages))
+		reportResults(t, results)
+	})
+}
+
+func javaAnswers(ctx context.Context, e *suite.Env, classPath, home string) {
+	topic, group := e.Topic(1), e.Group()
+	cmd := javaclients.Program(ctx, classPath, home, "answer", e.NameServer, group, topic)
+	in, err := cmd.StdinPipe()
+	e.NoError(err, "a pipe")
+	out, err := cmd.StdoutPipe()
+	e.NoError(err, "a pipe")
+	e.NoError(cmd.Start(), "starting the Java program")
+	e.Cleanup(func() {
+		_ = in.Close() // its end
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	e.NoError(err, "waiting for the Java consumer")
+	e.Equal("ready\n", line, "first word of the Java consumer")
+	reply, err := e.Producer().Request(ctx, 30*time.Second, primitive.NewMessage(topic, []byte("hello")))
+	e.NoError(err, "asking")
+	e.Equal("java says hello", string(reply.Body), "reply")
+}
+
+func goAnswers(ctx context.Context, e *suite.Env, classPath, home string) {
+	topic, group := e.Topic(1), e.Group()
+	replier := e.Producer()
+	e.Push(group, topic, suite.All, func(ctx context.Context, m *primitive.MessageExt) consumer.ConsumeResult {
+		reply, err := consumer.CreateReplyMessage(m, nil)
+		if err != nil {
+			e.Errorf("making a reply: %v", err)
+			return consumer.ConsumeSuccess
+		}
+		reply.Body = append([]byte("go says "), m.Body...) // see request-reply
+		if _, err := replier.SendSync(ctx, reply); err != nil {
+			e.Logf("reply: %v", err)
+			return consumer.ConsumeRetryLater
+		}
+		return consumer.ConsumeSuccess
+	})
+	out, err := javaclients.Program(ctx, classPath, home, "ask", e.NameServer, topic, "hello").Output()
+	e.NoError(err, "asking")
+	e.Equal("go says hello\n", string(out), "reply")
 }

@@ -29,7 +29,7 @@ func TestMixedClusters(t *testing.T) {
 			results, err := suite.Run(context.Background(), suite.Options{NameServer: c.NameServer(), Control: c, Match: mixedCases})
 			require.NoError(t, err)
 			require.Len(t, results, strings.Count(mixedCases.String(), "|")+1)
-			report(t, results)
+			reportResults(t, results)
 		})
 	}
 }

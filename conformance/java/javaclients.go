@@ -6,7 +6,6 @@ import (
 	"embed"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/merlinmq/merlin/conformance/reference"
@@ -20,9 +19,6 @@ const (
 
 //go:embed pom.xml src
 var project embed.FS
-
-// Project returns the files of the Maven project.
-func Project() fs.FS { return project }
 
 // Build builds the project with a client version unless that was done before,
 // and returns the class path of the program and its libraries.
@@ -65,23 +61,4 @@ func contents() ([]byte, error) {
 		return err
 	})
 	return all.Bytes(), err
-}
-
-// Command returns the program that runs the cases whose names match pattern
-// against a name server. It prints a JSON object (Result) a line. home is a
-// directory for the logs and offset files of the clients.
-func Command(ctx context.Context, classPath, home, nameServer, pattern string) *exec.Cmd {
-	return exec.CommandContext(ctx, "java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
-		"-Duser.home="+home, "-Drocketmq.client.localOffsetStoreDir="+filepath.Join(home, "offsets"),
-		"-Drocketmq.client.logRoot="+home, "-cp", classPath, "merlin.conformance.Main", nameServer, pattern)
-}
-
-// Result is one line of the program's output.
-type Result struct {
-	Case    string `json:"case"`
-	Area    string `json:"area"`
-	Promise string `json:"promise"`
-	Status  string `json:"status"` // pass or fail
-	Reason  string `json:"reason"`
-	Millis  int64  `json:"ms"`
 }

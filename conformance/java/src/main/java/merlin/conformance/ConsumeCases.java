@@ -52,7 +52,7 @@ final class ConsumeCases {
     private static void cluster(Env e) throws Exception {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 4);
-        String group = e.name("g");
+        String group = e.group();
         Env.Inbox a = new Env.Inbox();
         Env.Inbox b = new Env.Inbox();
         e.push(group, topic, "*", a);
@@ -86,7 +86,7 @@ final class ConsumeCases {
     private static void killed(Env e) throws Exception {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 4);
-        String group = e.name("g");
+        String group = e.group();
         Env.Inbox a = new Env.Inbox();
         e.push(group, topic, "*", a);
         Child child = new Child(e, group, topic);
@@ -138,7 +138,7 @@ final class ConsumeCases {
         String topic = e.topic(p, 4);
         List<List<String>> sent = sendKeyed(p, topic, 6, 15, 0);
         Env.Inbox box = new Env.Inbox();
-        DefaultMQPushConsumer c = e.consumer(e.name("g"), topic, "*");
+        DefaultMQPushConsumer c = e.consumer(e.group(), topic, "*");
         c.registerMessageListener((MessageListenerOrderly) (ms, context) -> {
             box.add(ms);
             return ConsumeOrderlyStatus.SUCCESS;
@@ -156,7 +156,7 @@ final class ConsumeCases {
     private static void orderlyTwo(Env e) throws Exception {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 4);
-        String group = e.name("g");
+        String group = e.group();
         Env.Inbox both = new Env.Inbox();
         Env.Inbox[] boxes = {new Env.Inbox(), new Env.Inbox()};
         List<DefaultMQPushConsumer> members = new ArrayList<>();
@@ -205,7 +205,7 @@ final class ConsumeCases {
         List<String> sent = sendKeyed(p, topic, 1, 10, 0).get(0);
         Env.Inbox box = new Env.Inbox();
         AtomicInteger refused = new AtomicInteger();
-        DefaultMQPushConsumer c = e.consumer(e.name("g"), topic, "*");
+        DefaultMQPushConsumer c = e.consumer(e.group(), topic, "*");
         c.setConsumeMessageBatchMaxSize(1);
         c.registerMessageListener((MessageListenerOrderly) (ms, context) -> {
             box.add(ms);
@@ -227,7 +227,7 @@ final class ConsumeCases {
     private static void broadcast(Env e) throws Exception {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 4);
-        String group = e.name("g");
+        String group = e.group();
         Env.Inbox[] boxes = {new Env.Inbox(), new Env.Inbox()};
         for (Env.Inbox box : boxes) {
             DefaultMQPushConsumer c = e.consumer(group, topic, "*");
@@ -256,7 +256,7 @@ final class ConsumeCases {
             }
         }
         Env.Inbox box = new Env.Inbox();
-        e.push(e.name("g"), topic, "red || AaAa||红", box);
+        e.push(e.group(), topic, "red || AaAa||红", box);
         e.bodies(want, box);
         e.steady(500, "a message of another tag came: " + box.bodies(), () -> box.size() == want.size());
     }
@@ -264,7 +264,7 @@ final class ConsumeCases {
     private static void restart(Env e) throws Exception {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 2);
-        String group = e.name("g");
+        String group = e.group();
         Env.Inbox a = new Env.Inbox();
         List<String> first = e.send(p, topic, "first", 20);
         DefaultMQPushConsumer c = e.push(group, topic, "*", a);
@@ -284,7 +284,7 @@ final class ConsumeCases {
         String topic = e.topic(p, 4);
         List<String> sent = e.send(p, topic, "m", 200);
         Env.Inbox box = new Env.Inbox();
-        DefaultMQPushConsumer c = e.consumer(e.name("g"), topic, "*");
+        DefaultMQPushConsumer c = e.consumer(e.group(), topic, "*");
         c.setConsumeThreadMax(64);
         c.setConsumeThreadMin(64);
         c.setConsumeMessageBatchMaxSize(16);

@@ -1,19 +1,19 @@
 package merlin.conformance;
 
-import java.lang.reflect.Method;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentHashMap;
 import org.apache.rocketmq.client.ClientConfig;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
@@ -21,10 +21,12 @@ import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
+import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** What a case works with: clients that are stopped after it, names of its own, waiting and comparing. */
 final class Env {
@@ -32,27 +34,80 @@ final class Env {
 
     final String nameServer;
     private final String prefix;
-    private final long deadline = System.currentTimeMillis() + LIMIT_MS;
-    private final Deque<Runnable> undo = new ArrayDeque<>();
+    private volatile long deadline = System.currentTimeMillis() + LIMIT_MS;
+    private final Deque<Undo> undo = new ArrayDeque<>();
     private int names;
 
     Env(String nameServer, String caseName) {
         this.nameServer = nameServer;
         this.prefix = "jconf-" + UUID.randomUUID().toString().substring(0, 8) + "-" + caseName;
+        OPEN.add(this);
     }
 
-    void close() {
-        while (!undo.isEmpty()) {
-            try {
-                undo.pop().run();
-            } catch (RuntimeException e) {
-                System.err.println(e);
-            }
+    /** What has to happen after a case. */
+    interface Undo {
+        void run() throws Exception;
+    }
+
+    private static final Set<Env> OPEN = ConcurrentHashMap.newKeySet();
+    private static DefaultMQAdminExt admin;
+
+    /** Closes what is still open when the process ends early. */
+    static void closeAll() {
+        OPEN.forEach(Env::close);
+    }
+
+    static synchronized void shutDownAdmin() {
+        if (admin != null) {
+            admin.shutdown();
         }
     }
 
-    void after(Runnable r) {
-        undo.push(r);
+    /** The admin client that all cases share. */
+    DefaultMQAdminExt admin() throws Exception {
+        synchronized (Env.class) {
+            if (admin == null) {
+                DefaultMQAdminExt a = configure(new DefaultMQAdminExt(15_000));
+                a.start();
+                admin = a;
+            }
+            return admin;
+        }
+    }
+
+    /** The name of the broker set that topics are made on: the first. */
+    String brokerName() throws Exception {
+        return Collections.min(admin().examineBrokerClusterInfo().getBrokerAddrTable().keySet());
+    }
+
+    /** The address of its master. */
+    String broker() throws Exception {
+        return admin().examineBrokerClusterInfo().getBrokerAddrTable().get(brokerName()).getBrokerAddrs().get(0L);
+    }
+
+    /** Gives the case more time than the usual limit. */
+    void limit(int ms) {
+        deadline = System.currentTimeMillis() + ms;
+    }
+
+    /** Stops the clients of the case and removes its topics and groups, the last made first. */
+    void close() {
+        for (Undo u = next(); u != null; u = next()) {
+            try {
+                u.run();
+            } catch (Exception e) {
+                System.err.println(prefix + ": " + e);
+            }
+        }
+        OPEN.remove(this);
+    }
+
+    private synchronized Undo next() {
+        return undo.poll();
+    }
+
+    synchronized void after(Undo u) {
+        undo.push(u);
     }
 
     synchronized String name(String kind) {
@@ -81,21 +136,46 @@ final class Env {
         return p;
     }
 
-    /** Creates a topic through the client's own admin call and waits for its route. */
+    /** Creates a topic, waits until the producer has its route, and removes it after the case. */
     String topic(DefaultMQProducer p, int queues) throws Exception {
         String topic = name("t");
-        // 5.x added attributes to the signature.
-        Method create = Arrays.stream(DefaultMQProducer.class.getMethods())
-            .filter(m -> m.getName().equals("createTopic") && m.getParameterCount() >= 3
-                && m.getParameterTypes()[2] == int.class && (m.getParameterCount() == 3 || m.getParameterTypes()[3] == Map.class))
-            .max((a, b) -> a.getParameterCount() - b.getParameterCount()).orElseThrow(IllegalStateException::new);
-        if (create.getParameterCount() == 3) {
-            create.invoke(p, "TBW102", topic, queues);
-        } else {
-            create.invoke(p, "TBW102", topic, queues, Collections.emptyMap());
-        }
+        put(topic, queues, 6);
         until("a route of " + topic, () -> queuesOf(p, topic) == queues, () -> "" + queuesOf(p, topic));
         return topic;
+    }
+
+    /** Creates a topic or changes it, and removes it after the case. */
+    void put(String topic, int queues, int perm) throws Exception {
+        TopicConfig c = new TopicConfig(topic, queues, queues, perm);
+        dropTopic(topic);
+        admin().createAndUpdateTopicConfig(broker(), c);
+    }
+
+    /** Has a topic removed after the case. */
+    void dropTopic(String topic) {
+        after(() -> removeTopic(topic));
+    }
+
+    /** Removes a topic from the broker and the name server. */
+    void removeTopic(String topic) throws Exception {
+        admin().deleteTopicInBroker(Collections.singleton(broker()), topic);
+        String cluster = admin().examineBrokerClusterInfo().getBrokerAddrTable().get(brokerName()).getCluster();
+        Versions.deleteTopicInNameServer(admin(), Collections.singleton(nameServer), cluster, topic);
+    }
+
+    /** A consumer group that is removed after the case, with its retry and dead letter topics. */
+    String group() throws Exception {
+        String group = name("g");
+        Versions.putGroup(admin(), broker(), group);
+        dropGroup(group);
+        return group;
+    }
+
+    /** Has a group removed after the case. */
+    void dropGroup(String group) {
+        after(() -> admin().deleteSubscriptionGroup(broker(), group, true));
+        dropTopic("%RETRY%" + group);
+        dropTopic("%DLQ%" + group);
     }
 
     private static int queuesOf(DefaultMQProducer p, String topic) {

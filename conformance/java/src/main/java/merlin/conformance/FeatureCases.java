@@ -5,7 +5,6 @@ import static merlin.conformance.Env.message;
 import static merlin.conformance.Env.same;
 
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -13,9 +12,7 @@ import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.RequestCallback;
-import org.apache.rocketmq.client.producer.LocalTransactionState;
-import org.apache.rocketmq.client.producer.TransactionListener;
-import org.apache.rocketmq.client.producer.TransactionMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -27,15 +24,15 @@ final class FeatureCases {
 
     static void add(List<Case> cases) {
         cases.add(new Case("request-reply", "send", "A request gets the reply of a consumer.", FeatureCases::requestReply));
-        cases.add(new Case("transaction-commit", "transaction", "Committed messages are consumed, rolled back ones never.",
-            FeatureCases::transaction));
+        cases.add(new Case("trace", "query", "A client that traces leaves a record of each send and each consumption, found by the message id.",
+            FeatureCases::trace));
     }
 
     private static void requestReply(Env e) throws Exception {
         DefaultMQProducer asker = e.producer();
         DefaultMQProducer replier = e.producer();
         String topic = e.topic(asker, 1);
-        DefaultMQPushConsumer c = e.consumer(e.name("g"), topic, "*");
+        DefaultMQPushConsumer c = e.consumer(e.group(), topic, "*");
         c.registerMessageListener((MessageListenerConcurrently) (ms, context) -> {
             for (MessageExt m : ms) {
                 try {
@@ -68,34 +65,44 @@ final class FeatureCases {
         same("reply to question", reply.get(), "reply");
     }
 
-    private static void transaction(Env e) throws Exception {
-        TransactionMQProducer p = e.configure(new TransactionMQProducer(e.name("p")));
-        p.setTransactionListener(new TransactionListener() {
-            @Override
-            public LocalTransactionState executeLocalTransaction(Message m, Object arg) {
-                return (LocalTransactionState) arg;
-            }
-
-            @Override
-            public LocalTransactionState checkLocalTransaction(MessageExt m) {
-                return LocalTransactionState.UNKNOW;
-            }
-        });
-        e.start(p);
-        String topic = e.topic(p, 2);
+    private static void trace(Env e) throws Exception {
+        DefaultMQProducer plain = e.producer();
+        String topic = e.topic(plain, 1);
+        String traces = e.topic(plain, 1);
+        String group = e.group();
+        DefaultMQProducer p = e.start(e.configure(new DefaultMQProducer(e.name("p"), true, traces)));
         Env.Inbox box = new Env.Inbox();
-        e.push(e.name("g"), topic, "*", box);
-        List<String> want = new ArrayList<>();
-        for (int i = 0; i < 10; i++) {
-            boolean commit = i % 2 == 0;
-            p.sendMessageInTransaction(message(topic, "m " + i),
-                commit ? LocalTransactionState.COMMIT_MESSAGE : LocalTransactionState.ROLLBACK_MESSAGE);
-            if (commit) {
-                want.add("m " + i);
+        DefaultMQPushConsumer c = e.configure(new DefaultMQPushConsumer(group, true, traces));
+        c.subscribe(topic, "*");
+        c.registerMessageListener((MessageListenerConcurrently) (ms, context) -> {
+            box.add(ms);
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        e.after(c::shutdown);
+        c.start();
+        Message m = new Message(topic, "tag", "key", "traced".getBytes(StandardCharsets.UTF_8));
+        SendResult r = Env.accepted(p.send(m));
+        e.until("the message", () -> box.size() == 1, () -> "" + box.size());
+        // Fields of a trace are separated by the character 1, records by 2.
+        e.until("traces of the send and the consumption", () -> {
+            String all = traced(plain, traces, r.getMsgId());
+            return all.contains("Pub\u0001") && all.contains("SubBefore\u0001") && all.contains("SubAfter\u0001");
+        }, () -> traced(plain, traces, r.getMsgId()));
+        String all = traced(plain, traces, r.getMsgId());
+        check(all.contains(topic) && all.contains(group) && all.contains("\u0001key\u0001"), "traces " + all);
+        check(traced(plain, traces, "key").contains(r.getMsgId()), "traces by the message's key");
+    }
+
+    private static String traced(DefaultMQProducer p, String topic, String key) {
+        StringBuilder all = new StringBuilder();
+        try {
+            long now = System.currentTimeMillis();
+            for (MessageExt m : p.queryMessage(topic, key, 32, now - 600_000, now + 600_000).getMessageList()) {
+                all.append(new String(m.getBody(), StandardCharsets.UTF_8));
             }
+        } catch (Exception nothing) {
+            // the client throws when no broker has any
         }
-        e.bodies(want, box);
-        e.steady(1500, "a rolled back message came", () -> box.size() == want.size());
-        check(box.messages().stream().allMatch(m -> m.getTopic().equals(topic)), "topics");
+        return all.toString();
     }
 }

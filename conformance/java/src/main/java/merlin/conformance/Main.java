@@ -1,22 +1,24 @@
 package merlin.conformance;
 
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.concurrent.TimeUnit;
-import java.util.regex.Pattern;
 
 /**
  * Runs the conformance cases of the Java clients against the cluster of one name server and prints one JSON
  * object a line for each case: case, area, promise, status (pass, fail), reason, ms.
  *
- * <p>Arguments: the name server address, a pattern of case names. With "consume" as the first argument the
- * process is a consumer that another one will kill.
+ * <p>Arguments: "run", the name server address, the names of the cases separated by commas (all when missing).
+ * With "consume", "answer" or "ask" the process plays a part in a case that needs one of its own. When the process
+ * is asked to end it removes the topics and groups of the cases under way.
  */
 public final class Main {
-    private static final int PARALLEL = 6;
+    private static final int PARALLEL = 8;
 
     private Main() {
     }
@@ -24,30 +26,49 @@ public final class Main {
     public static void main(String[] args) throws Exception {
         // Clients look at routes and divide queues every 30 and 20 s; a test cannot wait that long.
         System.setProperty("rocketmq.client.rebalance.waitInterval", "1000");
-        if (args[0].equals("consume")) {
-            Child.run(args[1], args[2], args[3]);
-            return;
+        switch (args[0]) {
+            case "run":
+                run(args[1], args.length > 2 ? new HashSet<>(Arrays.asList(args[2].split(","))) : null);
+                break;
+            case "consume":
+                Child.run(args[1], args[2], args[3]);
+                break;
+            case "answer":
+                Parts.answer(args[1], args[2], args[3]);
+                break;
+            case "ask":
+                Parts.ask(args[1], args[2], args[3]);
+                break;
+            default:
+                throw new IllegalArgumentException(args[0]);
         }
-        Pattern match = Pattern.compile(args.length > 1 ? args[1] : "");
+    }
+
+    private static void run(String nameServer, Set<String> names) throws Exception {
         List<Case> cases = new ArrayList<>();
-        SendCases.add(cases);
-        ConsumeCases.add(cases);
-        PullCases.add(cases);
+        RouteCases.add(cases);
+        OffsetCases.add(cases);
+        TransactionCases.add(cases);
         RetryCases.add(cases);
+        ConsumeCases.add(cases);
+        GroupCases.add(cases);
+        AdminCases.add(cases);
+        SendCases.add(cases);
+        PullCases.add(cases);
         FeatureCases.add(cases);
+        Runtime.getRuntime().addShutdownHook(new Thread(Env::closeAll));
         ExecutorService pool = Executors.newFixedThreadPool(PARALLEL);
         List<Future<?>> running = new ArrayList<>();
         for (Case c : cases) {
-            if (match.matcher(c.name).find()) {
-                running.add(pool.submit(() -> one(args[0], c)));
+            if (names == null || names.contains(c.name)) {
+                running.add(pool.submit(() -> one(nameServer, c)));
             }
         }
         for (Future<?> f : running) {
             f.get();
         }
-        pool.shutdown();
-        pool.awaitTermination(1, TimeUnit.SECONDS);
         System.out.flush();
+        Env.shutDownAdmin();
         Runtime.getRuntime().halt(0); // clients leave threads behind
     }
 

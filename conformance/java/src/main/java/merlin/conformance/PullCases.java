@@ -57,7 +57,7 @@ final class PullCases {
     private static void liteSubscribe(Env e) throws Exception {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 3);
-        String group = e.name("g");
+        String group = e.group();
         List<String> sent = e.send(p, topic, "m", 30);
         DefaultLitePullConsumer c = lite(e, group);
         c.subscribe(topic, "*");
@@ -84,7 +84,7 @@ final class PullCases {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 1);
         List<String> sent = e.send(p, topic, "m", 20);
-        DefaultLitePullConsumer c = lite(e, e.name("g"));
+        DefaultLitePullConsumer c = lite(e, e.group());
         c.setAutoCommit(false);
         c.start();
         List<MessageQueue> queues = new ArrayList<>(c.fetchMessageQueues(topic));
@@ -107,7 +107,7 @@ final class PullCases {
         for (int i = 0; i < 10; i++) {
             p.send(new Message(topic, i % 2 == 0 ? "even" : "odd", ("m " + i).getBytes(StandardCharsets.UTF_8)));
         }
-        DefaultMQPullConsumer c = e.configure(new DefaultMQPullConsumer(e.name("g")));
+        DefaultMQPullConsumer c = e.configure(new DefaultMQPullConsumer(e.group()));
         e.after(c::shutdown);
         c.start();
         MessageQueue q = c.fetchSubscribeMessageQueues(topic).iterator().next();
@@ -148,7 +148,7 @@ final class PullCases {
     private static void offsets(Env e) throws Exception {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 1);
-        DefaultMQPullConsumer c = e.configure(new DefaultMQPullConsumer(e.name("g")));
+        DefaultMQPullConsumer c = e.configure(new DefaultMQPullConsumer(e.group()));
         e.after(c::shutdown);
         c.start();
         MessageQueue q = c.fetchSubscribeMessageQueues(topic).iterator().next();

@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.PullResult;
@@ -28,6 +29,11 @@ final class RetryCases {
     static void add(List<Case> cases) {
         cases.add(new Case("retry", "retry", "A message that failed comes again with its content and a higher count.", RetryCases::retry));
         cases.add(new Case("retry-dead-letter", "retry", "A message that failed too often goes to the dead letter topic.", RetryCases::dead));
+        cases.add(new Case("retry-level", "retry", "Without a wish of the consumer the first retry comes after ten seconds.", RetryCases::level));
+        cases.add(new Case("retry-null-exception", "retry", "A consumer that answers nothing, or throws, gets the message again.",
+            RetryCases::nullAndException));
+        cases.add(new Case("delay-level-clamped", "delay", "A delay level beyond the table is accepted, and the message is not there at once.",
+            RetryCases::clamped));
         cases.add(new Case("delay-level", "delay", "A delayed message comes after its delay.", RetryCases::delay));
     }
 
@@ -48,7 +54,7 @@ final class RetryCases {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 1);
         Env.Inbox box = new Env.Inbox();
-        failing(e, e.name("g"), topic, 2, box).start();
+        failing(e, e.group(), topic, 2, box).start();
         Message m = new Message(topic, "t", "k", "again".getBytes(StandardCharsets.UTF_8));
         m.putUserProperty("mine", "wert");
         long start = System.currentTimeMillis();
@@ -71,13 +77,13 @@ final class RetryCases {
     private static void dead(Env e) throws Exception {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 1);
-        String group = e.name("g");
+        String group = e.group();
         Env.Inbox box = new Env.Inbox();
         DefaultMQPushConsumer c = failing(e, group, topic, 100, box);
         c.setMaxReconsumeTimes(2);
         c.start();
         SendResult r = accepted(p.send(new Message(topic, "t", "k", "hopeless".getBytes(StandardCharsets.UTF_8))));
-        DefaultMQPullConsumer reader = e.configure(new DefaultMQPullConsumer(e.name("g")));
+        DefaultMQPullConsumer reader = e.configure(new DefaultMQPullConsumer(e.group()));
         e.after(reader::shutdown);
         reader.start();
         PullResult[] found = {null};
@@ -102,7 +108,7 @@ final class RetryCases {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 1);
         Map<String, Long> arrived = new ConcurrentHashMap<>();
-        DefaultMQPushConsumer c = e.consumer(e.name("g"), topic, "*");
+        DefaultMQPushConsumer c = e.consumer(e.group(), topic, "*");
         c.registerMessageListener((MessageListenerConcurrently) (ms, context) -> {
             ms.forEach(m -> arrived.put(new String(m.getBody(), StandardCharsets.UTF_8), System.currentTimeMillis()));
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
@@ -120,5 +126,56 @@ final class RetryCases {
             long took = arrived.get("level " + l[0]) - start;
             check(took >= l[1] - 50 && took < l[1] + 5000, "level " + l[0] + " came after " + took + " ms");
         }
+    }
+
+    private static void level(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        List<Long> times = new CopyOnWriteArrayList<>();
+        Env.Inbox box = new Env.Inbox();
+        DefaultMQPushConsumer c = e.consumer(e.group(), topic, "*");
+        c.registerMessageListener((MessageListenerConcurrently) (ms, context) -> {
+            times.add(System.currentTimeMillis());
+            box.add(ms);
+            return ms.get(0).getReconsumeTimes() == 0 ? ConsumeConcurrentlyStatus.RECONSUME_LATER : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        c.start();
+        accepted(p.send(message(topic, "m")));
+        e.until("the retry", () -> box.size() == 2, () -> "" + box.size());
+        long gap = times.get(1) - times.get(0);
+        check(gap > 9900 && gap < 20_000, "the first retry came after " + gap + " ms");
+    }
+
+    private static void nullAndException(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        Env.Inbox box = new Env.Inbox();
+        DefaultMQPushConsumer c = e.consumer(e.group(), topic, "*");
+        c.registerMessageListener((MessageListenerConcurrently) (ms, context) -> {
+            box.add(ms);
+            context.setDelayLevelWhenNextConsume(1);
+            switch (ms.get(0).getReconsumeTimes()) {
+                case 0:
+                    return null;
+                case 1:
+                    throw new IllegalStateException("on purpose");
+                default:
+                    return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+            }
+        });
+        c.start();
+        accepted(p.send(message(topic, "m")));
+        e.until("three deliveries", () -> box.size() == 3, () -> "" + box.size());
+        e.steady(1500, "delivered again after success", () -> box.size() == 3);
+    }
+
+    private static void clamped(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        Message m = message(topic, "much later");
+        m.setDelayTimeLevel(99);
+        accepted(p.send(m));
+        MessageQueue q = p.fetchPublishMessageQueues(topic).get(0);
+        e.steady(3000, "delivered before its time", () -> e.admin().maxOffset(q) == 0);
     }
 }

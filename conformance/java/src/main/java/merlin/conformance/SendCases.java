@@ -43,6 +43,15 @@ final class SendCases {
         cases.add(new Case("query-key", "query", "Messages are found by key within a time range.", SendCases::byKey));
         cases.add(new Case("send-vip", "send", "A client that uses the VIP channel sends through the broker's fast port.",
             SendCases::vip));
+        cases.add(new Case("send-sizes", "send", "Bodies from one byte to the client's limit of 4 MiB arrive as they were sent.", SendCases::sizes));
+        cases.add(new Case("send-unit", "send", "Producers and consumers of a unit work as any others.", SendCases::unit));
+        cases.add(new Case("send-oneway-selector", "send", "A one-way send goes to the queue that was named or selected.", SendCases::onewayTo));
+        cases.add(new Case("send-async-selector", "send", "An asynchronous send goes to the queue that was named or selected.",
+            SendCases::asyncTo));
+        cases.add(new Case("query-time", "query", "A query by key answers the messages that were stored within its times.",
+            SendCases::byTime));
+        cases.add(new Case("query-id-unknown", "query", "An id of no message is refused by its place in the log, and finds nothing by its text.",
+            SendCases::byUnknownId));
         cases.add(new Case("send-namespace", "send", "A client with a namespace sends and consumes under it.", SendCases::namespace));
     }
 
@@ -61,7 +70,7 @@ final class SendCases {
         }
         same(4, next.size(), "queues that got messages");
         Env.Inbox box = new Env.Inbox();
-        e.push(e.name("g"), topic, "*", box);
+        e.push(e.group(), topic, "*", box);
         e.bodies(bodies, box);
     }
 
@@ -90,7 +99,7 @@ final class SendCases {
         check(left.await(30, TimeUnit.SECONDS), left.getCount() + " callbacks are missing");
         check(failure.get() == null, "a callback failed: " + failure.get());
         Env.Inbox box = new Env.Inbox();
-        e.push(e.name("g"), topic, "*", box);
+        e.push(e.group(), topic, "*", box);
         e.bodies(bodies, box);
     }
 
@@ -103,7 +112,7 @@ final class SendCases {
             bodies.add("m " + i);
         }
         Env.Inbox box = new Env.Inbox();
-        e.push(e.name("g"), topic, "*", box);
+        e.push(e.group(), topic, "*", box);
         e.bodies(bodies, box);
     }
 
@@ -121,7 +130,7 @@ final class SendCases {
         same(10, r.getMsgId().split(",").length, "ids in " + r.getMsgId());
         same(10, r.getOffsetMsgId().split(",").length, "offset ids in " + r.getOffsetMsgId());
         Env.Inbox box = new Env.Inbox();
-        e.push(e.name("g"), topic, "*", box);
+        e.push(e.group(), topic, "*", box);
         e.bodies(bodies, box);
         for (MessageExt m : box.messages()) {
             same(r.getMessageQueue().getQueueId(), m.getQueueId(), "queue");
@@ -130,7 +139,7 @@ final class SendCases {
             same(r.getOffsetMsgId().split(",")[i], ((MessageClientExt) m).getOffsetMsgId(), "id at offset " + m.getQueueOffset());
         }
         Env.Inbox half = new Env.Inbox();
-        e.push(e.name("g"), topic, "tag1", half);
+        e.push(e.group(), topic, "tag1", half);
         e.bodies(Arrays.asList("m 1", "m 3", "m 5", "m 7", "m 9"), half);
     }
 
@@ -145,7 +154,7 @@ final class SendCases {
         p.send(new Message(topic, "other", "no".getBytes(StandardCharsets.UTF_8)));
         SendResult r = accepted(p.send(m));
         Env.Inbox box = new Env.Inbox();
-        e.push(e.name("g"), topic, "标签 || nothing", box);
+        e.push(e.group(), topic, "标签 || nothing", box);
         e.until("the message by its tag", () -> box.size() == 1, () -> "" + box.size());
         MessageExt got = box.messages().get(0);
         check(Arrays.equals(body, got.getBody()), "body " + Arrays.toString(got.getBody()));
@@ -166,7 +175,7 @@ final class SendCases {
         byte[] body = "say it again ".repeat(20000).getBytes(StandardCharsets.UTF_8);
         accepted(p.send(new Message(topic, body)));
         Env.Inbox box = new Env.Inbox();
-        e.push(e.name("g"), topic, "*", box);
+        e.push(e.group(), topic, "*", box);
         e.until("the message", () -> box.size() == 1, () -> "" + box.size());
         MessageExt got = box.messages().get(0);
         check(Arrays.equals(body, got.getBody()), "body of " + got.getBody().length + " bytes");
@@ -241,7 +250,7 @@ final class SendCases {
         String topic = e.topic(e.producer(), 2);
         List<String> bodies = e.send(p, topic, "vip", 10);
         Env.Inbox box = new Env.Inbox();
-        e.push(e.name("g"), topic, "*", box);
+        e.push(e.group(), topic, "*", box);
         e.bodies(bodies, box);
     }
 
@@ -252,11 +261,14 @@ final class SendCases {
         p.setNamespace("space");
         e.start(p);
         String topic = e.name("t");
+        e.dropTopic("space%" + topic);
         List<String> bodies = e.send(p, topic, "in space", 10);
         e.until("the topic under its namespace", () -> plain.fetchPublishMessageQueues("space%" + topic).size() == 4, () -> "no route");
         Env.Inbox box = new Env.Inbox();
+        String group = e.name("g");
+        e.dropGroup("space%" + group);
         org.apache.rocketmq.client.consumer.DefaultMQPushConsumer c = e.configure(
-            new org.apache.rocketmq.client.consumer.DefaultMQPushConsumer(e.name("g")));
+            new org.apache.rocketmq.client.consumer.DefaultMQPushConsumer(group));
         c.setNamespace("space");
         c.setConsumeFromWhere(org.apache.rocketmq.common.consumer.ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         c.subscribe(topic, "*");
@@ -268,5 +280,133 @@ final class SendCases {
         c.start();
         e.bodies(bodies, box);
         same(topic, box.messages().get(0).getTopic(), "topic without its namespace");
+    }
+
+    private static void sizes(Env e) throws Exception {
+        DefaultMQProducer p = e.configure(new DefaultMQProducer(e.name("p")));
+        p.setCompressMsgBodyOverHowmuch(64 << 20);
+        e.start(p);
+        String topic = e.topic(p, 1);
+        Map<Integer, byte[]> sent = new HashMap<>();
+        Env.Inbox box = new Env.Inbox();
+        e.push(e.group(), topic, "*", box);
+        for (int size : new int[] {1, 100, 4096, 65_535, 1 << 20, p.getMaxMessageSize()}) {
+            byte[] body = new byte[size];
+            new java.util.Random(size).nextBytes(body);
+            sent.put(size, body);
+            accepted(p.send(new Message(topic, body)));
+        }
+        e.until("all sizes", () -> box.size() == sent.size(), () -> "" + box.size());
+        for (MessageExt m : box.messages()) {
+            check(Arrays.equals(sent.get(m.getBody().length), m.getBody()), "body of " + m.getBody().length + " bytes");
+        }
+    }
+
+    private static void unit(Env e) throws Exception {
+        DefaultMQProducer plain = e.producer();
+        String topic = e.topic(plain, 2);
+        DefaultMQProducer p = e.configure(new DefaultMQProducer(e.name("p")));
+        p.setUnitName("unit-1");
+        p.setUnitMode(true);
+        e.start(p);
+        Env.Inbox box = new Env.Inbox();
+        var c = e.consumer(e.group(), topic, "*");
+        c.setUnitName("unit-1");
+        c.setUnitMode(true);
+        c.registerMessageListener((org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently) (ms, context) -> {
+            box.add(ms);
+            return org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        c.start();
+        List<String> bodies = e.send(p, topic, "in a unit", 6);
+        bodies.addAll(e.send(plain, topic, "outside", 6));
+        e.bodies(bodies, box);
+    }
+
+    private static void onewayTo(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 4);
+        MessageQueue queue = Env.list(p.fetchPublishMessageQueues(topic)).get(2);
+        List<String> bodies = new ArrayList<>();
+        for (int i = 0; i < 10; i++) {
+            p.sendOneway(message(topic, "named " + i), queue);
+            p.sendOneway(message(topic, "selected " + i), (mqs, m, arg) -> Env.list(mqs).get((Integer) arg), 2);
+            bodies.addAll(Arrays.asList("named " + i, "selected " + i));
+        }
+        Env.Inbox box = new Env.Inbox();
+        e.push(e.group(), topic, "*", box);
+        e.bodies(bodies, box);
+        check(box.messages().stream().allMatch(m -> m.getQueueId() == 2), "queues");
+    }
+
+    private static void asyncTo(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 4);
+        MessageQueue queue = Env.list(p.fetchPublishMessageQueues(topic)).get(1);
+        List<String> bodies = new ArrayList<>();
+        CountDownLatch left = new CountDownLatch(20);
+        java.util.Queue<Object> answers = new java.util.concurrent.ConcurrentLinkedQueue<>();
+        SendCallback callback = new SendCallback() {
+            @Override
+            public void onSuccess(SendResult r) {
+                answers.add(r.getMessageQueue());
+                left.countDown();
+            }
+
+            @Override
+            public void onException(Throwable t) {
+                answers.add(t);
+                left.countDown();
+            }
+        };
+        for (int i = 0; i < 10; i++) {
+            p.send(message(topic, "named " + i), queue, callback);
+            p.send(message(topic, "selected " + i), (mqs, m, arg) -> Env.list(mqs).get((Integer) arg), 1, callback);
+            bodies.addAll(Arrays.asList("named " + i, "selected " + i));
+        }
+        check(left.await(30, TimeUnit.SECONDS), left.getCount() + " callbacks are missing");
+        for (Object a : answers) {
+            same(queue, a, "queue of an answer");
+        }
+        Env.Inbox box = new Env.Inbox();
+        e.push(e.group(), topic, "*", box);
+        e.bodies(bodies, box);
+        check(box.messages().stream().allMatch(m -> m.getQueueId() == 1), "queues");
+    }
+
+    private static void byTime(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        long[] times = new long[2];
+        for (int i = 0; i < 2; i++) {
+            SendResult r = accepted(p.send(new Message(topic, "t", "key", ("m " + i).getBytes(StandardCharsets.UTF_8))));
+            times[i] = p.viewMessage(topic, r.getOffsetMsgId()).getStoreTimestamp();
+            if (i == 0) {
+                e.steady(4000, "", () -> true);
+            }
+        }
+        // The index keeps whole seconds, rounded down.
+        e.until("both", () -> keyed(p, topic, "key", times[0] - 1500, times[1] + 500).size() == 2,
+            () -> keyed(p, topic, "key", times[0] - 1500, times[1] + 500).toString());
+        same(Arrays.asList("m 0"), keyed(p, topic, "key", times[0] - 1500, times[0] + 500), "messages of the first time");
+        same(Arrays.asList("m 1"), keyed(p, topic, "key", times[1] - 1500, times[1] + 500), "messages of the second time");
+        same(new ArrayList<String>(), keyed(p, topic, "key", times[0] + 500, times[1] - 1500), "messages between them");
+    }
+
+    private static void byUnknownId(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        SendResult r = accepted(p.send(message(topic, "m")));
+        String id = r.getOffsetMsgId();
+        String beyond = id.substring(0, 16) + "00007FFFFFFFFFFF";
+        for (String unknown : new String[] {beyond, r.getMsgId().substring(0, 31) + (r.getMsgId().endsWith("0") ? "1" : "0")}) {
+            MessageExt found;
+            try {
+                found = p.viewMessage(topic, unknown);
+            } catch (Exception expected) {
+                continue;
+            }
+            check(found == null, "found " + found);
+        }
     }
 }

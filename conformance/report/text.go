@@ -1,0 +1,244 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/merlinmq/merlin/conformance/suite"
+)
+
+func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// status is what a table shows of a row.
+func status(r *Row) string {
+	if r == nil {
+		return "-"
+	}
+	return string(r.Status)
+}
+
+// WriteText writes a table of the cases by area with a column for each cluster,
+// then what differs, what failed and what does not apply.
+func WriteText(w io.Writer, r *Report) error {
+	p := &printer{w: w}
+	lines := r.Lines()
+	p.printf("%-12s %-11s %-44s", "area", "suite", "case")
+	for _, c := range r.columns() {
+		p.printf(" %-21s", c.NameServer)
+	}
+	p.printf("\n")
+	for i := range lines {
+		row := lines[i].Row()
+		p.printf("%-12s %-11s %-44s %-21s", row.Area, row.Suite, row.Case, status(lines[i].Tested))
+		if r.Reference != nil {
+			p.printf(" %-21s", status(lines[i].Reference))
+		}
+		if len(lines[i].Differences) > 0 {
+			p.printf(" differs")
+		}
+		p.printf("\n")
+	}
+	p.differences(r, lines)
+	for _, c := range r.columns() {
+		p.column(r, c)
+	}
+	p.printf("\n%s\n", verdict(r))
+	return p.err
+}
+
+// verdict is the report in one sentence.
+func verdict(r *Report) string {
+	differing := 0
+	for _, l := range r.Lines() {
+		if len(l.Differences) > 0 {
+			differing++
+		}
+	}
+	text := fmt.Sprintf("%s: %s", r.Tested.NameServer, counts(r.Tested))
+	if r.Reference != nil {
+		text += fmt.Sprintf("; reference %s: %s", r.Reference.NameServer, counts(r.Reference))
+	}
+	return fmt.Sprintf("%s; %d differ", text, differing)
+}
+
+func counts(c *Column) string {
+	return fmt.Sprintf("%d passed, %d failed, %d not applicable, %d skipped",
+		c.Count(suite.Passed), c.Count(suite.Failed), c.Count(suite.NotApplicable), c.Count(suite.Skipped))
+}
+
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) printf(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format, args...)
+	}
+}
+
+// indented writes text, each line after the first under the beginning.
+func (p *printer) indented(label, text string) {
+	pad := strings.Repeat(" ", len(label))
+	p.printf("%s%s\n", label, strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+pad))
+}
+
+func (p *printer) differences(r *Report, lines []Line) {
+	first := true
+	for i := range lines {
+		l := &lines[i]
+		if len(l.Differences) == 0 {
+			continue
+		}
+		if first {
+			p.printf("\nDifferences (expected is what %s)\n", expectation(r))
+			first = false
+		}
+		p.printf("  %s %s: %s\n", l.Row().Suite, l.Row().Case, l.Row().Promise)
+		for _, d := range l.Differences {
+			p.indented("    "+d.Field+" expected ", d.Expected)
+			p.indented("    "+d.Field+" seen     ", d.Seen)
+		}
+	}
+}
+
+// expectation says whose answers the expected ones are.
+func expectation(r *Report) string {
+	if r.Reference != nil {
+		return "the reference " + r.Reference.NameServer + " did"
+	}
+	return "Java servers 5.3.3 were recorded to answer"
+}
+
+// column writes what one cluster's column has besides passes.
+func (p *printer) column(r *Report, c *Column) {
+	role := "under test"
+	if c == r.Reference {
+		role = "reference"
+	}
+	p.printf("\n%s, %s, %s: %s\n", c.NameServer, role, c.Server, counts(c))
+	for _, n := range c.Notes {
+		p.printf("  note: %s\n", n)
+	}
+	for i := range c.Rows {
+		if row := &c.Rows[i]; row.Status == suite.Failed {
+			p.indented(fmt.Sprintf("  fail %s %s: ", row.Suite, row.Case), row.Reason)
+			p.printf("    promised: %s\n", row.Promise)
+			for _, l := range row.Log {
+				p.indented("    ", l)
+			}
+		}
+	}
+	for _, s := range []suite.Status{suite.NotApplicable, suite.Skipped} {
+		p.reasons(c, s)
+	}
+}
+
+// reasons lists the rows of a status by reason.
+func (p *printer) reasons(c *Column, s suite.Status) {
+	for _, g := range grouped(c, s) {
+		p.printf("  %s: %s\n    %s\n", s, g.Reason, shortened(g.Cases))
+	}
+}
+
+// shortened joins names; the table above has them all.
+func shortened(names []string) string {
+	const shown = 12
+	if len(names) <= shown {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+}
+
+// group is the cases that share a reason.
+type group struct {
+	Reason string
+	Cases  []string
+}
+
+func grouped(c *Column, s suite.Status) []group {
+	var out []group
+	at := map[string]int{}
+	for i := range c.Rows {
+		row := &c.Rows[i]
+		if row.Status != s {
+			continue
+		}
+		k, ok := at[row.Reason]
+		if !ok {
+			k = len(out)
+			at[row.Reason] = k
+			out = append(out, group{Reason: row.Reason})
+		}
+		out[k].Cases = append(out[k].Cases, row.Suite+" "+row.Case)
+	}
+	return out
+}
+
+type jsonCluster struct {
+	NameServer string         `json:"nameServer"`
+	Role       string         `json:"role"` // "under test" or "reference"
+	Server     string         `json:"server"`
+	Notes      []string       `json:"notes,omitempty"`
+	Counts     map[string]int `json:"counts"`
+}
+
+type jsonResult struct {
+	Status suite.Status `json:"status"`
+	Reason string       `json:"reason,omitempty"`
+	Log    []string     `json:"log,omitempty"`
+	Seen   []string     `json:"seen,omitempty"`
+	Millis int64        `json:"millis"`
+}
+
+type jsonCase struct {
+	Suite       string       `json:"suite"`
+	Case        string       `json:"case"`
+	Area        string       `json:"area"`
+	Promise     string       `json:"promise"`
+	Tested      *jsonResult  `json:"tested,omitempty"`
+	Reference   *jsonResult  `json:"reference,omitempty"`
+	Differences []Difference `json:"differences,omitempty"`
+}
+
+type jsonReport struct {
+	Passed   bool          `json:"passed"`
+	Began    time.Time     `json:"began"`
+	Millis   int64         `json:"millis"`
+	Clusters []jsonCluster `json:"clusters"`
+	Cases    []jsonCase    `json:"cases"`
+}
+
+// WriteJSON writes one object: the clusters, and the cases with what became of
+// them on each.
+func WriteJSON(w io.Writer, r *Report) error {
+	out := jsonReport{Passed: r.Passed(), Began: r.Began, Millis: r.Took.Milliseconds(), Cases: []jsonCase{}}
+	for _, c := range r.columns() {
+		k := jsonCluster{NameServer: c.NameServer, Role: "under test", Server: c.Server, Notes: c.Notes, Counts: map[string]int{}}
+		if c == r.Reference {
+			k.Role = "reference"
+		}
+		for _, s := range suite.Statuses() {
+			k.Counts[string(s)] = c.Count(s)
+		}
+		out.Clusters = append(out.Clusters, k)
+	}
+	for _, l := range r.Lines() {
+		row := l.Row()
+		out.Cases = append(out.Cases, jsonCase{Suite: row.Suite, Case: row.Case, Area: row.Area, Promise: row.Promise,
+			Tested: jsonOf(l.Tested), Reference: jsonOf(l.Reference), Differences: l.Differences})
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
+}
+
+func jsonOf(r *Row) *jsonResult {
+	if r == nil {
+		return nil
+	}
+	return &jsonResult{Status: r.Status, Reason: r.Reason, Log: r.Log, Seen: r.Seen, Millis: r.Took.Milliseconds()}
+}
