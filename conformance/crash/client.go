@@ -19,8 +19,13 @@ import (
 // callTimeout is longer than any answer of a broker that is alive may take.
 const callTimeout = 30 * time.Second
 
-// errRefused says that the broker answered, and not with success.
-var errRefused = errors.New("crash: refused")
+var (
+	// errRefused says that the broker answered, and not with success.
+	errRefused = errors.New("crash: refused")
+	// errLate is FLUSH_DISK_TIMEOUT: the disk was too slow to know whether the
+	// messages are kept.
+	errLate = errors.New("crash: not flushed in time")
+)
 
 // client is one connection to the broker.
 type client struct {
@@ -77,6 +82,9 @@ func (c *client) send(q Queue, es []entry) (offset int64, phys []int64, err erro
 	a, err := c.call(code, h, body)
 	if err != nil {
 		return 0, nil, err
+	}
+	if a.Code == int32(protocol.FlushDiskTimeout) {
+		return 0, nil, errLate
 	}
 	if a.Code != int32(protocol.Success) {
 		return 0, nil, fmt.Errorf("%w: send to %v: %d %s", errRefused, q, a.Code, a.Remark)
