@@ -3,6 +3,7 @@ package faulty
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,7 +31,7 @@ var (
 
 // Faults returns all faults.
 func Faults() []Fault {
-	return append(messageFaults(), append(recordFaults(), groupFaults()...)...)
+	return slices.Concat(messageFaults(), transactionFaults(), recordFaults(), groupFaults())
 }
 
 func messageFaults() []Fault {
@@ -76,6 +77,13 @@ func messageFaults() []Fault {
 				return string(ps.Append(nil))
 			}, sends...)
 		}},
+		{"reply-lost", "The reply to a request is not handed to who asked.", []string{"request-reply"},
+			unheard(protocol.PushReplyMessageToClient.Code)},
+	}
+}
+
+func transactionFaults() []Fault {
+	return []Fault{
 		{"commit-to-rollback", "A commit of a transaction rolls it back.", []string{"transaction-commit"}, func(f *Frame) Action {
 			return f.request("commitOrRollback", func(v string) string {
 				if v == strconv.Itoa(int(message.SysFlagCommit)) {
@@ -105,8 +113,6 @@ func messageFaults() []Fault {
 		}},
 		{"check-lost", "Nobody is asked about an open transaction.", []string{"transaction-check"},
 			unheard(protocol.CheckTransactionState.Code)},
-		{"reply-lost", "The reply to a request is not handed to who asked.", []string{"request-reply"},
-			unheard(protocol.PushReplyMessageToClient.Code)},
 	}
 }
 
