@@ -164,8 +164,9 @@ func (c *Client) open(address string) (*Conn, error) {
 	ctx := &connCtx{context.Background(), conn}
 	_ = nc.SetOnRequest(func(_ context.Context, nc netpoll.Connection) error { return onRequest(ctx, nc) })
 	if !nc.IsActive() {
-		// It ended before netpoll knew that somebody would care.
-		conn.Close()
+		// It ended before netpoll knew that somebody would care: then only
+		// netpoll's Close tells of the end, and it has left epoll already.
+		_ = nc.Close()
 	}
 	return conn, nil
 }
