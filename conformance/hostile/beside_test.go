@@ -293,7 +293,7 @@ func TestBeside_NobodyIsDisturbed(t *testing.T) {
 		t.Skipf("NOT TESTED: the descriptor limit is %d, %d are needed", lim.Cur, need)
 	}
 	c := cluster.Merlin().StartT(t, cluster.Options{})
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(t, probe.PutTopic(ctx, c.BrokerAddr(), "big", 1))
 	require.NoError(t, storeBig(c.BrokerAddr()))
@@ -311,11 +311,11 @@ func TestBeside_NobodyIsDisturbed(t *testing.T) {
 			beside = append(beside, s.rate(*phase/4))
 			most = max(most, anonymous(t, pid))
 		}
+		if strings.Contains(*kinds, "garbage") {
+			require.Eventually(t, func() bool { return w.ended.Load() > 0 }, time.Minute, 10*time.Millisecond, "hostile ones are thrown out")
+		}
 		lost := w.close()
 		require.Zero(t, lost, "idle connections stay")
-		if strings.Contains(*kinds, "garbage") {
-			require.NotZero(t, w.ended.Load(), "hostile ones are thrown out")
-		}
 		tries, ended = tries+w.tries.Load(), ended+w.ended.Load()
 		s.rate(time.Second) // while they go
 	}
@@ -340,7 +340,7 @@ func median(v []float64) float64 {
 func storeBig(addr string) error {
 	c := remoting.NewClient(remoting.ClientOptions{})
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	a, err := c.Invoke(ctx, addr, &wire.Outgoing{Code: int32(protocol.SendMessageV2.Code), Header: &header.SendMessageRequestV2{
 		ProducerGroup: wire.Some("P"), Topic: wire.Some("big"), DefaultTopic: wire.Some("TBW102"), DefaultTopicQueueNums: wire.Some(int32(4)),

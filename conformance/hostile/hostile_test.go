@@ -76,7 +76,7 @@ func start(t *testing.T) (ports map[string]string, brokerAddr string, out *logs)
 
 // send sends one message and reports the failure.
 func send(client *remoting.Client, addr string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	a, err := client.Invoke(ctx, addr, &wire.Outgoing{Code: int32(protocol.SendMessageV2.Code), Header: &header.SendMessageRequestV2{
 		ProducerGroup: wire.Some("P"), Topic: wire.Some("T"), DefaultTopic: wire.Some("TBW102"), DefaultTopicQueueNums: wire.Some(int32(4)),
