@@ -56,7 +56,7 @@ func features() []feature {
 		of("messages of 4 MiB", `^send-(sizes|too-large)$`, otherSize),
 		of("delays of 1, 5 and 10 seconds", `^(retry|delay-|broker-(restart|kill)-delay)`, otherDelays),
 		of("SQL92 turned off", `^sql-refused$`, is("enablePropertyFilter", "true")),
-		of("answers of 5.x", `^(send-illegal-queue|send-empty|offset-not-found|offset-by-time|offsets)$`, since(version.V5_0_0)),
+		of("answers of 5.x", `^(send-illegal-queue|send-empty|offset-not-found|offset-by-time|offsets|offset-reset-queue)$`, since(version.V5_0_0)),
 		lite, wire,
 	}
 }

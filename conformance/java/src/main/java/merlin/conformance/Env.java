@@ -51,6 +51,7 @@ final class Env {
 
     private static final Set<Env> OPEN = ConcurrentHashMap.newKeySet();
     private static DefaultMQAdminExt admin;
+    private static String[] brokerSet;
 
     /** Closes what is still open when the process ends early. */
     static void closeAll() {
@@ -75,14 +76,40 @@ final class Env {
         }
     }
 
-    /** The name of the broker set that topics are made on: the first. */
-    String brokerName() throws Exception {
-        return Collections.min(admin().examineBrokerClusterInfo().getBrokerAddrTable().keySet());
+    /** The broker set that topics are made on, the first by name: its name, its master's address, its cluster. */
+    private String[] set() throws Exception {
+        synchronized (Env.class) {
+            if (brokerSet == null) {
+                eventually("the brokers of the cluster", () -> {
+                    var table = admin().examineBrokerClusterInfo().getBrokerAddrTable();
+                    String name = Collections.min(table.keySet());
+                    brokerSet = new String[] {name, table.get(name).getBrokerAddrs().get(0L), table.get(name).getCluster()};
+                });
+            }
+            return brokerSet;
+        }
     }
 
-    /** The address of its master. */
+    String brokerName() throws Exception {
+        return set()[0];
+    }
+
     String broker() throws Exception {
-        return admin().examineBrokerClusterInfo().getBrokerAddrTable().get(brokerName()).getBrokerAddrs().get(0L);
+        return set()[1];
+    }
+
+    /** Calls until it succeeds: for preparations that may be asked for twice. */
+    void eventually(String what, Undo call) throws Exception {
+        String[] last = {""};
+        until(what, () -> {
+            try {
+                call.run();
+                return true;
+            } catch (Exception e) {
+                last[0] = e.toString();
+                return false;
+            }
+        }, () -> last[0]);
     }
 
     /** Gives the case more time than the usual limit. */
@@ -148,7 +175,7 @@ final class Env {
     void put(String topic, int queues, int perm) throws Exception {
         TopicConfig c = new TopicConfig(topic, queues, queues, perm);
         dropTopic(topic);
-        admin().createAndUpdateTopicConfig(broker(), c);
+        eventually("topic " + topic, () -> admin().createAndUpdateTopicConfig(broker(), c));
     }
 
     /** Has a topic removed after the case. */
@@ -159,15 +186,14 @@ final class Env {
     /** Removes a topic from the broker and the name server. */
     void removeTopic(String topic) throws Exception {
         admin().deleteTopicInBroker(Collections.singleton(broker()), topic);
-        String cluster = admin().examineBrokerClusterInfo().getBrokerAddrTable().get(brokerName()).getCluster();
-        Versions.deleteTopicInNameServer(admin(), Collections.singleton(nameServer), cluster, topic);
+        Versions.deleteTopicInNameServer(admin(), Collections.singleton(nameServer), set()[2], topic);
     }
 
     /** A consumer group that is removed after the case, with its retry and dead letter topics. */
     String group() throws Exception {
         String group = name("g");
-        Versions.putGroup(admin(), broker(), group);
         dropGroup(group);
+        eventually("group " + group, () -> Versions.putGroup(admin(), broker(), group));
         return group;
     }
 

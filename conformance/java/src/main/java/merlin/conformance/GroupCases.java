@@ -39,6 +39,10 @@ final class GroupCases {
         cases.add(new Case("consume-more-members", "consume", "A member more than there are queues gets nothing, and takes over when another leaves.",
             GroupCases::moreMembers));
         cases.add(new Case("tags-groups", "consume", "Groups with different tags on one topic get the messages of theirs.", GroupCases::tagGroups));
+        cases.add(new Case("tags-none", "consume", "A message without a tag reaches a consumer of all messages, and none of a tag.",
+            GroupCases::noTag));
+        cases.add(new Case("broadcast-joins", "broadcast", "A member that joins a broadcast group later gets what is sent from then on.",
+            GroupCases::broadcastJoins));
         cases.add(new Case("order-tags", "order", "An ordered consumer of a tag gets the messages of that tag in their order.", GroupCases::orderTags));
         cases.add(new Case("order-rebalance", "order", "Each key stays in order while ordered members join and leave.", GroupCases::orderRebalance));
         cases.add(new Case("broadcast-restart", "broadcast", "A broadcast consumer that comes back goes on where its own file says.",
@@ -388,5 +392,51 @@ final class GroupCases {
             return;
         }
         throw new AssertionError("accepted");
+    }
+
+    private static void noTag(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 2);
+        Env.Inbox all = new Env.Inbox();
+        Env.Inbox nothing = new Env.Inbox();
+        Env.Inbox red = new Env.Inbox();
+        e.push(e.group(), topic, "*", all);
+        e.push(e.group(), topic, null, nothing); // no expression means all
+        e.push(e.group(), topic, "red", red);
+        List<String> sent = e.send(p, topic, "plain", 6);
+        send(p, topic, "red", "a red one");
+        sent.add("a red one");
+        e.bodies(sent, all);
+        e.bodies(sent, nothing);
+        e.bodies(Arrays.asList("a red one"), red);
+        e.steady(500, "a message without a tag came", () -> red.size() == 1);
+    }
+
+    private static void broadcastJoins(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 2);
+        String group = e.group();
+        Env.Inbox first = new Env.Inbox();
+        listening(broadcasting(e, group, topic, "*"), first).start();
+        List<String> sent = e.send(p, topic, "before", 6);
+        e.bodies(sent, first);
+        Env.Inbox second = new Env.Inbox();
+        DefaultMQPushConsumer late = listening(broadcasting(e, group, topic, "*"), second);
+        late.setConsumeFromWhere(org.apache.rocketmq.common.consumer.ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET);
+        late.start();
+        int[] round = {0};
+        e.until("messages of both queues at the one that joined", () -> {
+            sent.addAll(e.send(p, topic, "joining " + round[0]++, 2));
+            e.steady(200, "", () -> true);
+            Set<Integer> queues = new HashSet<>();
+            second.messages().forEach(m -> queues.add(m.getQueueId()));
+            return queues.size() == 2;
+        }, () -> second.bodies().toString());
+        int before = second.size();
+        List<String> after = e.send(p, topic, "after", 10);
+        sent.addAll(after);
+        e.atLeast(after, second);
+        e.bodies(sent, first);
+        check(second.size() >= before + 10 && second.bodies().stream().noneMatch(b -> b.startsWith("before")), "bodies " + second.bodies());
     }
 }

@@ -50,6 +50,8 @@ final class SendCases {
             SendCases::asyncTo));
         cases.add(new Case("query-time", "query", "A query by key answers the messages that were stored within its times.",
             SendCases::byTime));
+        cases.add(new Case("query-key-max", "query", "A query answers no more messages than it asks for.", SendCases::byKeyMax));
+        cases.add(new Case("query-key-hash", "query", "Keys that share a hash code are told apart.", SendCases::byKeyHash));
         cases.add(new Case("query-id-unknown", "query", "An id of no message is refused by its place in the log, and finds nothing by its text.",
             SendCases::byUnknownId));
         cases.add(new Case("send-namespace", "send", "A client with a namespace sends and consumes under it.", SendCases::namespace));
@@ -408,5 +410,32 @@ final class SendCases {
             }
             check(found == null, "found " + found);
         }
+    }
+
+    private static void byKeyMax(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        for (int i = 0; i < 12; i++) {
+            accepted(p.send(new Message(topic, "t", "key", ("m " + i).getBytes(StandardCharsets.UTF_8))));
+        }
+        long now = System.currentTimeMillis();
+        e.until("all twelve", () -> keyed(p, topic, "key", now - 60_000, now + 60_000).size() == 12,
+            () -> keyed(p, topic, "key", now - 60_000, now + 60_000).toString());
+        same(5, p.queryMessage(topic, "key", 5, now - 60_000, now + 60_000).getMessageList().size(), "messages of a query for five");
+    }
+
+    private static void byKeyHash(Env e) throws Exception {
+        DefaultMQProducer p = e.producer();
+        String topic = e.topic(p, 1);
+        for (String key : new String[] {"AaAa", "BBBB", "AaBB", "AaAa"}) {
+            accepted(p.send(new Message(topic, "t", key, key.getBytes(StandardCharsets.UTF_8))));
+        }
+        long begin = System.currentTimeMillis() - 60_000;
+        long end = begin + 120_000;
+        e.until("both messages of a key", () -> keyed(p, topic, "AaAa", begin, end).equals(Arrays.asList("AaAa", "AaAa")),
+            () -> keyed(p, topic, "AaAa", begin, end).toString());
+        same(Arrays.asList("BBBB"), keyed(p, topic, "BBBB", begin, end), "messages of another key");
+        same(Arrays.asList("AaBB"), keyed(p, topic, "AaBB", begin, end), "messages of a third key");
+        same(new ArrayList<String>(), keyed(p, topic, "BBAa", begin, end), "messages of a key that nobody sent");
     }
 }

@@ -1,0 +1,120 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/merlinmq/merlin/conformance/suite"
+)
+
+const hostile = "<script>alert(1)</script> \x00\x1b \"quoted\" & ]]> 消息"
+
+// sample is a report with every status, a difference of status and one of a field.
+func sample() *Report {
+	return &Report{
+		Began: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Took: time.Minute,
+		Tested: &Column{NameServer: "127.0.0.1:1", Server: "JAVA V5_3_3", Notes: []string{"transactions: off"}, Rows: []Row{
+			{Suite: "go 2.1.2", Case: "one", Area: suite.Send, Promise: "One.", Status: suite.Passed, Took: time.Second},
+			{Suite: "go 2.1.2", Case: "two", Area: suite.Send, Promise: "Two.", Status: suite.Failed, Reason: hostile + "\nmore", Log: []string{"first " + hostile, "second"}},
+			{Suite: "java 5.3.3", Case: "one", Area: suite.Consume, Promise: "Java one.", Status: suite.NotApplicable, Reason: "off"},
+			{Suite: "wire", Case: "ask", Area: suite.Query, Promise: "Asked.", Status: suite.Passed, Seen: []string{"code = 0 SUCCESS", "body = " + hostile}},
+			{Suite: "go 2.1.2", Case: "three", Area: suite.Errors, Promise: "Three.", Status: suite.Skipped, Reason: suite.Interrupted},
+		}},
+		Reference: &Column{NameServer: "127.0.0.1:2", Server: "JAVA V5_3_3", Rows: []Row{
+			{Suite: "go 2.1.2", Case: "one", Area: suite.Send, Promise: "One.", Status: suite.Passed},
+			{Suite: "go 2.1.2", Case: "two", Area: suite.Send, Promise: "Two.", Status: suite.Passed},
+			{Suite: "java 5.3.3", Case: "one", Area: suite.Consume, Promise: "Java one.", Status: suite.Passed},
+			{Suite: "wire", Case: "ask", Area: suite.Query, Promise: "Asked.", Status: suite.Passed, Seen: []string{"code = 0 SUCCESS", "body = {}"}},
+			{Suite: "go 2.1.2", Case: "three", Area: suite.Errors, Promise: "Three.", Status: suite.Failed, Reason: "reference"},
+		}},
+	}
+}
+
+func TestLines_TellWhatDiffers(t *testing.T) {
+	r := sample()
+	lines := r.Lines()
+	require.Len(t, lines, 5)
+	require.Empty(t, lines[0].Differences)
+	require.Equal(t, []Difference{{"go 2.1.2", "two", "status", "pass", "fail: " + hostile + "\nmore"}}, lines[1].Differences)
+	require.Empty(t, lines[2].Differences, "n/a tells nothing")
+	require.Equal(t, []Difference{{"wire", "ask", "body", "{}", hostile}}, lines[3].Differences)
+	require.Empty(t, lines[4].Differences, "what did not run tells nothing")
+	require.True(t, lines[4].Bad(), "it failed on the reference")
+	require.False(t, r.Passed())
+	r.Reference, r.Tested.Rows = nil, r.Tested.Rows[:1]
+	require.True(t, r.Passed())
+}
+
+func TestWriteText_HasBothColumnsAndReasons(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, WriteText(&b, sample()))
+	text := b.String()
+	require.Regexp(t, `(?m)^send +go 2\.1\.2 +two +fail +pass +differs$`, text)
+	require.Regexp(t, `(?m)^consume +java 5\.3\.3 +one +n/a +pass *$`, text)
+	require.Contains(t, text, "body expected {}")
+	require.Contains(t, text, "note: transactions: off")
+	require.Contains(t, text, "promised: Two.")
+	require.Contains(t, text, "    second\n")
+	require.Contains(t, text, "127.0.0.1:1: 2 passed, 1 failed, 1 not applicable, 1 skipped; reference 127.0.0.1:2: 4 passed, 1 failed, 0 not applicable, 0 skipped; 2 differ")
+}
+
+func TestWriteJSON_HasEverything(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, WriteJSON(&b, sample()))
+	var got jsonReport
+	require.NoError(t, json.Unmarshal(b.Bytes(), &got))
+	require.False(t, got.Passed)
+	require.Len(t, got.Clusters, 2)
+	require.Equal(t, map[string]int{"pass": 2, "fail": 1, "n/a": 1, "skip": 1}, got.Clusters[0].Counts)
+	require.Len(t, got.Cases, 5)
+	require.Equal(t, suite.Failed, got.Cases[1].Tested.Status)
+	require.Equal(t, suite.Passed, got.Cases[1].Reference.Status)
+	require.Equal(t, "{}", got.Cases[3].Differences[0].Expected)
+}
+
+// The counts of a suite are those of its cases, and nothing that a server said
+// makes the file unreadable.
+func TestWriteJUnit_IsWellFormed(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, WriteJUnit(&b, sample()))
+	require.NotContains(t, b.String(), "<script>")
+	var got junitSuites
+	require.NoError(t, xml.Unmarshal(b.Bytes(), &got))
+	require.Equal(t, []int{5, 3, 1}, []int{got.Tests, got.Failures, got.Skipped})
+	for _, s := range got.Suites {
+		failures, skipped := 0, 0
+		for _, c := range s.Cases {
+			if c.Failure != nil {
+				failures++
+				require.NotEmpty(t, c.Failure.Text, c.Name)
+			}
+			if c.Skipped != nil {
+				skipped++
+			}
+		}
+		require.Equal(t, []int{len(s.Cases), failures, skipped}, []int{s.Tests, s.Failures, s.Skipped}, s.Name)
+	}
+	require.Equal(t, "2026-01-02T03:04:05", got.Suites[0].Timestamp)
+}
+
+// The page needs nothing from outside, has no script, and escapes what servers
+// said.
+func TestWriteHTML_StandsAlone(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, WriteHTML(&b, sample()))
+	page := b.String()
+	require.NotRegexp(t, regexp.MustCompile(`(?i)<script|https?://|<link|<img|@import|url\(`), page)
+	require.Contains(t, page, "&lt;script&gt;alert(1)&lt;/script&gt;")
+	require.NotContains(t, page, "ZgotmplZ", "a value that the template refused")
+	require.Equal(t, 5, strings.Count(page, `<tr class="case `))
+	for _, id := range regexp.MustCompile(`for="(show-[a-z]+)"`).FindAllStringSubmatch(page, -1) {
+		require.Contains(t, page, `id="`+id[1]+`"`)
+	}
+}
