@@ -109,9 +109,6 @@ type lack struct {
 // brokerConfig is GET_BROKER_CONFIG.
 const brokerConfig = 26
 
-// noPermission is NO_PERMISSION, the answer to what a client may not do.
-const noPermission = 16
-
 // Inspect looks at a cluster: who answers, what is turned off, and whether this
 // client may make a topic, which it removes again. The error wraps
 // ErrUnreachable when a server does not answer.
