@@ -21,9 +21,7 @@ func (o *one) answer() {
 	h, cfg, res := o.h, o.h.Config.Get(), &o.put.Result
 	code, remark := verdict(cfg, h.Store, res)
 	if !stored(res.Status) {
-		if res.Err != nil {
-			h.Logger.Warn("send refused", "topic", o.topic, "queue", o.queueID, "status", remark, "err", res.Err)
-		}
+		h.refused(o, remark)
 		o.to.Send(h.refuse(cfg, code, remark))
 		o.release()
 		return
@@ -42,6 +40,21 @@ func (o *one) answer() {
 	o.reply = remoting.Answer{Code: code, Header: &o.result, Ext: o.ext[:]}
 	o.to.Send(&o.reply)
 	o.release()
+}
+
+// refused logs that a message was not stored: one a second, so that a full disk
+// under load does not fill the log, with the number of those since the last one.
+func (h *Handler) refused(o *one, remark string) {
+	if o.put.Result.Err == nil {
+		return
+	}
+	more := h.silent.Add(1) - 1
+	now, last := h.Clock.NowMillis(), h.complained.Load()
+	if now-last < 1000 && now >= last || !h.complained.CompareAndSwap(last, now) {
+		return
+	}
+	h.silent.Add(-more - 1)
+	h.Logger.Warn("send refused", "topic", o.topic, "queue", o.queueID, "status", remark, "err", o.put.Result.Err, "more", more)
 }
 
 // text looks at bytes as a string, for as long as they do not change.

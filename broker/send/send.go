@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/merlinmq/merlin/broker/client"
 	"github.com/merlinmq/merlin/broker/config"
@@ -65,6 +66,9 @@ type Deps struct {
 type Handler struct {
 	Deps
 	pool sync.Pool // *batch
+
+	complained atomic.Int64 // ms, when a refusal was logged last
+	silent     atomic.Int64 // refusals since
 }
 
 // New makes a handler.
