@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apache/rocketmq-client-go/v2/primitive"
@@ -12,10 +13,13 @@ import (
 
 // Tuning are the broker settings that TunedCases need: a transaction is given up
 // after seconds, the system's trace topic exists, and a reset of offsets is
-// passed to the consumers (220) and not made by the broker alone.
+// passed to the consumers (220) and not made by the broker alone. Removals of half
+// messages are written more often than Java asks: it asks again about what is
+// not removed yet.
 func Tuning() map[string]string {
-	return map[string]string{"transactionCheckInterval": "1000", "transactionTimeOut": "1000", "transactionCheckMax": "3",
-		"traceTopicEnable": "true", "useServerSideResetOffset": "false"}
+	return map[string]string{"transactionCheckInterval": "2500", "transactionTimeOut": "1000", "transactionCheckMax": "3",
+		"transactionOpBatchInterval": "300",
+		"traceTopicEnable":           "true", "useServerSideResetOffset": "false"}
 }
 
 // TunedCases returns the cases for a broker with the settings of Tuning. Cases
@@ -59,12 +63,21 @@ func transactionLimit(ctx context.Context, e *Env) {
 	})
 	before, _ := probe.End(ctx, e.Broker, givenUp, 0) // the first one makes the topic
 	send("nobody knows")
+	asked := func() (n int) {
+		for _, body := range v.asked() {
+			if body == "nobody knows" {
+				n++
+			}
+		}
+		return n
+	}
 	e.Eventually("the message in "+givenUp, func() (bool, string) {
 		n, err := probe.End(ctx, e.Broker, givenUp, 0)
-		return err == nil && n > before, fmt.Sprintf("end %d, error %v, asked %d times", n, err, len(v.asked()))
+		return err == nil && n > before, fmt.Sprintf("end %d, error %v, asked %d times", n, err, asked())
 	})
-	e.Equal(most, len(v.asked()), "times that the producer was asked")
-	e.Steady(4*time.Second, "asked again or delivered", func() (bool, string) {
-		return len(v.asked()) == most && equal([]string{"commit"}, box.Bodies()), fmt.Sprint(v.asked(), box.Bodies())
+	e.Equal(most, asked(), "times that the producer was asked")
+	e.Steady(6*time.Second, "asked again or delivered", func() (bool, string) {
+		bodies := box.Bodies()
+		return asked() == most && slices.Contains(bodies, "commit") && !slices.Contains(bodies, "nobody knows"), fmt.Sprint(v.asked(), bodies)
 	})
 }
