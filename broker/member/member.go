@@ -51,6 +51,9 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 	if err := body.Unmarshal(r.Cmd.Body, &hb); err != nil {
 		return nil, protocol.Errorf(protocol.SystemError, "heartbeat body: %s", err)
 	}
+	if !r.Conn.Alive() {
+		return &remoting.Answer{}, nil // nobody's: it must not bring back a group that was deleted since
+	}
 	cfg := h.Config.Get()
 	changed := false
 	for i := range hb.ConsumerDataSet {

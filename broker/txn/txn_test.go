@@ -350,6 +350,7 @@ func TestCheck_OwnImmunityTime(t *testing.T) {
 	}
 	half := w.messages(topic.TransHalf, 0)
 	require.Equal(t, "0", property(&half[len(half)-1], "TRAN_PREPARED_QUEUE_OFFSET"))
+	w.sync()
 	w.kill(true)
 	require.Empty(t, w.checks())
 	require.NoError(t, w.end(q), "the producer knows the first half message only")

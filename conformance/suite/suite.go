@@ -149,6 +149,7 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 	for _, d := range []Disturbance{BrokerRestart, BrokerKill, NameServerRestart} {
 		r.disturbed(ctx, d)
 	}
+	r.sweep(ctx)
 	return r.selected(), nil
 }
 
