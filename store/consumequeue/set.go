@@ -97,8 +97,15 @@ func (s *Set) CorrectMin(q *Queue, minPhy int64) error { return q.correctMin(min
 
 // ValidTopic says whether a topic can have a directory.
 func ValidTopic(topic string) bool {
-	return topic != "" && topic != "." && topic != ".." && len(topic) <= 255 &&
-		!strings.ContainsAny(topic, "/\\\x00")
+	if topic == "" || topic == "." || topic == ".." || len(topic) > 255 {
+		return false
+	}
+	for i := range len(topic) {
+		if c := topic[i]; c == '/' || c == '\\' || c == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Find gives a queue or nil.

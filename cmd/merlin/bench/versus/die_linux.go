@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os/exec"
 	"syscall"
 )
@@ -18,3 +19,6 @@ func settle(dir string) (free int64, err error) {
 	err = syscall.Statfs(dir, &s)
 	return int64(s.Bavail) * s.Bsize, err
 }
+
+// allocated is the room that a file takes on the disk, in bytes.
+func allocated(info fs.FileInfo) int64 { return info.Sys().(*syscall.Stat_t).Blocks * 512 }

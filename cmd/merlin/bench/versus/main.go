@@ -159,8 +159,8 @@ func (c *comparison) round(ctx context.Context, n int) {
 
 // needs says whether a work was asked for, or stands below one that was.
 func (c *comparison) needs(id string) bool {
-	for want, also := range map[string]string{"open": "64x1", "10k": "8x256", "start": "load512"} {
-		if id == also && c.wanted.MatchString(want) {
+	for _, pair := range [][2]string{{"open", "64x1"}, {"10k", "8x256"}, {"start", "load512"}, {"8x256", "8x256new"}} {
+		if id == pair[1] && c.wanted.MatchString(pair[0]) {
 			return true
 		}
 	}
@@ -201,7 +201,9 @@ func (c *comparison) stage(ctx context.Context, round int, k kind, st stage, pea
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w\n%s", k, w.title, err, s.tail())
 		}
-		*peak = max(*peak, anon(r))
+		if w.id != "10k" {
+			*peak = max(*peak, anon(r))
+		}
 		c.keep(round, k, w, r)
 	}
 	return nil

@@ -20,6 +20,7 @@ var works = []work{
 	{id: "8x32one", title: "send 8×32, one write a message", args: words("send -c 8 -w 32 -unbatched -topic w2 -d {s}")},
 	{id: "8x32", title: "send 8×32", args: words("send -c 8 -w 32 -topic w3 -d {s}")},
 	{id: "8x256", title: "send 8×256", args: words("send -c 8 -w 256 -topic w4 -d {s}")},
+	{id: "8x256new", title: "send 8×256, on pages that are new to the file", args: words("send -c 8 -w 256 -topic w4 -d {s}")}, // the limit only
 	{id: "pull", title: "catch-up pull, 8 connections, 32 a pull", args: words("pull -c 8 -max 32 -topic w5 -d {s}"),
 		fill: words("send -c 8 -w 128 -topic w5 -count 400000 -d 60s -warmup 0")},
 	{id: "64x1sync", title: "send 64×1, SYNC_FLUSH", args: words("send -c 64 -w 1 -topic w6 -d {s}")},
@@ -63,6 +64,7 @@ func stages(k kind, heap string) []stage {
 		{how: how{args: cold}, works: []string{"64x1", "open"}},
 		{how: how{args: cold}, works: []string{"8x32one"}},
 		{how: how{args: cold}, works: []string{"8x32"}},
+		{how: how{args: []string{"-log", "8192"}}, works: []string{"8x256new"}},
 		{how: how{args: hot}, works: []string{"8x256"}},
 		{how: how{args: append(hot, "-depth", "50000")}, works: []string{"pull"}},
 		{how: how{args: cold, sync: true}, works: []string{"64x1sync", "8x32sync"}},
@@ -102,6 +104,7 @@ type row struct {
 	title    string
 	work     string
 	javaWork string // when the number of Java is of another work
+	limitOn  string // when the number of the limit is of another work
 	of       func(*result) float64
 	javaOf   func(*result) float64
 	format   func(float64) string
@@ -128,6 +131,7 @@ func rows() []row {
 		{title: "send 8×32, one write a message, /s", work: "8x32one", of: rate, format: kilo, java: atLeast(2.1), limit: atLeast(0.85)},
 		{title: "send 8×32, /s", work: "8x32", of: rate, format: kilo, java: atLeast(3), limit: atLeast(0.75)},
 		{title: "send 8×256, /s", work: "8x256", of: rate, format: kilo, java: atLeast(5), limit: atLeast(0.6)},
+		{title: "the same, the limit on pages that are new to its file, /s", work: "8x256", limitOn: "8x256new", of: rate, format: kilo},
 		{title: "catch-up pull, 8 connections, 32 a pull, /s", work: "pull", of: rate, format: kilo, java: atLeast(2.8), limit: atLeast(0.85)},
 		{title: "send 64×1, SYNC_FLUSH, /s", work: "64x1sync", of: rate, format: kilo, java: atLeast(2), limit: atLeast(0.9)},
 		{title: "send 8×32, SYNC_FLUSH, /s", work: "8x32sync", of: rate, format: kilo, java: atLeast(3), limit: atLeast(0.8)},
@@ -143,13 +147,14 @@ func rows() []row {
 		{title: "send 8×256 over 10,000 queues, /s", work: "10k", of: rate, format: kilo},
 		{title: "the same ÷ 8 queues of the same broker", work: "10k", of: part, format: small, alone: atLeast(0.95)},
 		{title: "resident memory, idle, MiB (Java: 512 MiB heap)", work: "start", of: idle, format: small, java: fifteenth},
-		{title: "anonymous memory under load, MiB (Java: resident idle, 512 MiB heap)", work: "load512", of: peakOfAll, javaWork: "start", javaOf: idle, format: small, java: fifteenth},
-		{title: "anonymous memory under load, MiB (Java: 512 MiB heap, send 64×1)", work: "load512", of: peakOfAll, javaOf: anon, format: small},
+		{title: "anonymous memory under load, all works on 8 queues, MiB (Java: resident idle, 512 MiB heap)", work: "load512", of: peakOfAll, javaWork: "start", javaOf: idle, format: small, java: fifteenth},
+		{title: "the same, send 64×1 only, MiB (Java: 512 MiB heap)", work: "load512", of: anon, format: small},
+		{title: "the same, send 8×256 over 10,000 queues, MiB (Java: resident idle, 512 MiB heap)", work: "10k", of: anon, javaWork: "start", javaOf: idle, format: small, java: fifteenth},
 		{title: "start to the first answer, empty store, s (Java: 512 MiB heap)", work: "start", of: took, format: small, java: &goal{bound: 1.0 / 20, text: "1/20"}},
 	}
 }
 
-// peakOfAll is the highest anonymous memory of all works of the round.
+// peakOfAll is the highest anonymous memory of all works on 8 queues of the round.
 func peakOfAll(r *result) float64 { return r.RoundPeak }
 
 // result is one sample.

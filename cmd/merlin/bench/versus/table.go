@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -61,14 +62,12 @@ func (c *comparison) shown() []string {
 
 // line is one row, or nothing when Merlin has no sample of it.
 func (c *comparison) line(r row) string {
-	javaWork, javaOf := r.javaWork, r.javaOf
-	if javaWork == "" {
-		javaWork = r.work
-	}
+	javaWork, javaOf := cmp.Or(r.javaWork, r.work), r.javaOf
 	if javaOf == nil {
 		javaOf = r.of
 	}
-	j, m, l := spread(c.samples[java][javaWork], javaOf), spread(c.samples[merlin][r.work], r.of), spread(c.samples[limit][r.work], r.of)
+	limitOn := cmp.Or(r.limitOn, r.work)
+	j, m, l := spread(c.samples[java][javaWork], javaOf), spread(c.samples[merlin][r.work], r.of), spread(c.samples[limit][limitOn], r.of)
 	if m == nil {
 		return ""
 	}
