@@ -239,11 +239,7 @@ func (t *Table) save() error {
 	for _, c := range all {
 		f.SubscriptionGroupTable[c.GroupName] = *c
 	}
-	data, err := fastjson.Append(nil, &f, fastjson.Pretty)
-	if err != nil {
-		return fmt.Errorf("group: encode %s: %w", t.opts.Path, err)
-	}
-	if err := t.opts.Files.Save(t.opts.Path, data); err != nil {
+	if err := configfile.SaveJSON(t.opts.Files, t.opts.Path, &f); err != nil {
 		return fmt.Errorf("group: %w", err)
 	}
 	return nil

@@ -320,11 +320,7 @@ func (t *Table) save() error {
 	for _, c := range all {
 		f.TopicConfigTable[c.TopicName] = *c
 	}
-	data, err := fastjson.Append(nil, &f, fastjson.Pretty)
-	if err != nil {
-		return fmt.Errorf("topic: encode %s: %w", t.opts.Path, err)
-	}
-	if err := t.opts.Files.Save(t.opts.Path, data); err != nil {
+	if err := configfile.SaveJSON(t.opts.Files, t.opts.Path, &f); err != nil {
 		return fmt.Errorf("topic: %w", err)
 	}
 	return nil

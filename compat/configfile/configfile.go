@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+
+	"github.com/merlinmq/merlin/compat/fastjson"
 )
 
 // ErrNone says that neither the file nor its backup exists.
@@ -26,6 +28,16 @@ type Files interface {
 	// Save replaces the file: after a crash at any moment the old or the new
 	// content is there in full. The previous content becomes path.bak.
 	Save(path string, data []byte) error
+}
+
+// SaveJSON replaces a file with v as fastjson prints it for people, which is the
+// form of RocketMQ's config/*.json. Errors name the file.
+func SaveJSON(f Files, path string, v any) error {
+	data, err := fastjson.Append(nil, v, fastjson.Pretty)
+	if err != nil {
+		return fmt.Errorf("configfile: encode %s: %w", path, err)
+	}
+	return f.Save(path, data)
 }
 
 // OS keeps files on the machine's disk.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/merlinmq/merlin/conformance/calls"
 	"github.com/merlinmq/merlin/conformance/cluster"
+	"github.com/merlinmq/merlin/conformance/internal/document"
 	"github.com/merlinmq/merlin/conformance/reference"
 	"github.com/merlinmq/merlin/conformance/suite"
 	"github.com/merlinmq/merlin/protocol"
@@ -151,20 +152,7 @@ func TestCalls_CoverEveryCode(t *testing.T) {
 // docs/CONFORMANCE.md counts the wire cases and has every known difference with
 // its reason. MERLIN_UPDATE=1 writes them.
 func TestCalls_StandInTheDocument(t *testing.T) {
-	const start, end = "<!-- wire cases: made by TestCalls_StandInTheDocument -->\n", "<!-- end of wire cases -->\n"
-	path := filepath.Join("..", "..", "docs", "CONFORMANCE.md")
-	b, err := os.ReadFile(path)
-	require.NoError(t, err)
-	head, rest, found := strings.Cut(string(b), start)
-	require.True(t, found, "no line %q", start)
-	_, tail, found := strings.Cut(rest, end)
-	require.True(t, found, "no line %q", end)
-	want := head + start + callTables() + end + tail
-	if os.Getenv("MERLIN_UPDATE") == "1" {
-		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
-		return
-	}
-	require.Equal(t, want, string(b), "run it with MERLIN_UPDATE=1")
+	document.Holds(t, "wire cases", callTables())
 }
 
 func callTables() string {

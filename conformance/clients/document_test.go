@@ -2,40 +2,21 @@ package clients
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/merlinmq/merlin/conformance/internal/document"
 	javaclients "github.com/merlinmq/merlin/conformance/java"
 	"github.com/merlinmq/merlin/conformance/suite"
-)
-
-// tableStart and tableEnd enclose the part of the document that is made from the cases.
-const (
-	tableStart = "<!-- cases: made by TestCases_StandInTheDocument -->\n"
-	tableEnd   = "<!-- end of cases -->\n"
 )
 
 // docs/CONFORMANCE.md has every case with its promise, and the counts by area.
 // MERLIN_UPDATE=1 writes them.
 func TestCases_StandInTheDocument(t *testing.T) {
-	path := filepath.Join("..", "..", "docs", "CONFORMANCE.md")
-	b, err := os.ReadFile(path)
-	require.NoError(t, err)
-	head, rest, found := strings.Cut(string(b), tableStart)
-	require.True(t, found, "no line %q", tableStart)
-	_, tail, found := strings.Cut(rest, tableEnd)
-	require.True(t, found, "no line %q", tableEnd)
-	want := head + tableStart + caseTables(t) + tableEnd + tail
-	if os.Getenv("MERLIN_UPDATE") == "1" {
-		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
-		return
-	}
-	require.Equal(t, want, string(b), "run it with MERLIN_UPDATE=1")
+	document.Holds(t, "cases", caseTables(t))
 }
 
 type row struct{ area, name, promise string }
