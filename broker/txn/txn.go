@@ -192,12 +192,13 @@ func (s *Service) publishFlushed() {
 	}
 }
 
+// publish commits progress. The queues of a broker without transactions get no
+// offset: lists would show its group as a consumer of them.
 func (s *Service) publish(p progress) {
-	if s.Offsets.Query(topic.TransHalf, group, 0) != p.half {
-		s.Offsets.Commit(topic.TransHalf, group, 0, p.half)
-	}
-	if s.Offsets.Query(topic.TransOpHalf, group, 0) != p.op {
-		s.Offsets.Commit(topic.TransOpHalf, group, 0, p.op)
+	for name, offset := range map[string]int64{topic.TransHalf: p.half, topic.TransOpHalf: p.op} {
+		if max(0, s.Offsets.Query(name, group, 0)) != offset {
+			s.Offsets.Commit(name, group, 0, offset)
+		}
 	}
 }
 

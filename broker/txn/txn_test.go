@@ -361,6 +361,15 @@ func TestCheck_OwnImmunityTime(t *testing.T) {
 	require.Empty(t, w.bodies(topic.TransCheckMaxTime, 0))
 }
 
+func TestCheck_NothingThereLeavesNoOffset(t *testing.T) {
+	w := newWorld(t, "")
+	for range 3 {
+		require.Empty(t, w.checks())
+	}
+	half, op := w.progress()
+	require.Equal(t, []int64{-1, -1}, []int64{half, op})
+}
+
 func TestCheck_TooOld(t *testing.T) {
 	w := newWorld(t, "fileReservedTime=1\n")
 	w.producer.dead = true

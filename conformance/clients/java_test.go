@@ -25,16 +25,18 @@ func TestJavaClients(t *testing.T) {
 	reference.Need(t)
 	match := regexp.MustCompile(os.Getenv("MERLIN_CASE"))
 	for _, version := range []string{javaclients.V5, javaclients.V4} {
-		t.Run("client-"+version, func(t *testing.T) {
-			classPath := buildJava(t, version)
-			forEach(t, func(t *testing.T, c cluster.Cluster) {
+		classPath := buildJava(t, version)
+		for _, k := range cluster.Kinds() {
+			t.Run("client-"+version+"/"+k.Name, func(t *testing.T) {
+				t.Parallel()
+				c := k.StartT(t, cluster.Options{}) // its own: it will be restarted
 				column, err := report.Run(context.Background(), report.Options{NameServer: c.NameServer(), Match: match,
-					Java: map[string]string{version: classPath}})
+					Control: c, Java: map[string]string{version: classPath}})
 				require.NoError(t, err)
 				require.NotEmpty(t, column.Rows, "no case has a name that matches %q", match)
 				reportRows(t, column.Rows)
 			})
-		})
+		}
 	}
 }
 
@@ -47,15 +49,15 @@ func buildJava(t *testing.T, version string) string {
 }
 
 // Requests and replies pass between the languages: the Java client answers the
-// Go client, and the other way round.
+// Go client, and the other way round. It ends before TestGoClient begins, which
+// restarts the same servers.
 func TestRequestReply_BetweenLanguages(t *testing.T) {
-	t.Parallel()
 	reference.Need(t)
 	home, classPath := t.TempDir(), buildJava(t, javaclients.V5)
 	languages := []suite.Case{
-		{Name: "java-answers-go", Area: suite.Send, Promise: "A Java consumer answers a request of the Go client.",
+		{Name: "java-answers-go", Area: suite.Send, Limit: 4 * time.Minute, Promise: "A Java consumer answers a request of the Go client.",
 			Run: func(ctx context.Context, e *suite.Env) { javaAnswers(ctx, e, classPath, home) }},
-		{Name: "go-answers-java", Area: suite.Send, Promise: "A Go consumer answers a request of the Java client.",
+		{Name: "go-answers-java", Area: suite.Send, Limit: 4 * time.Minute, Promise: "A Go consumer answers a request of the Java client.",
 			Run: func(ctx context.Context, e *suite.Env) { goAnswers(ctx, e, classPath, home) }},
 	}
 	forEach(t, func(t *testing.T, c cluster.Cluster) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,7 +32,8 @@ func Build(ctx context.Context, version string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(reference.CacheDir(), "clients-"+version)
+	// Programs with other sources, of another checkout, may run at the same time.
+	dir := filepath.Join(reference.CacheDir(), fmt.Sprintf("clients-%s-%08x", version, crc32.ChecksumIEEE(all)))
 	err = reference.Fill(dir, all, func(_, target string) error {
 		work, err := os.MkdirTemp("", "merlin-clients-")
 		if err != nil {

@@ -18,12 +18,16 @@ import (
 	"time"
 )
 
-// Case is one case of the program, as its source declares it.
-type Case struct{ Name, Area, Promise string }
+// Case is one case of the program, as its source declares it. Disturbs is empty,
+// or what it has happen to the servers.
+type Case struct{ Name, Area, Promise, Disturbs string }
 
 // declared finds the cases in the Java sources; the word Case.V5 marks those whose
-// calls the client 4.9 has not got.
-var declared = regexp.MustCompile(`new Case\("([^"]+)",\s*"([^"]+)",\s*"([^"]+)",\s*(Case\.V5,)?`)
+// calls the client 4.9 has not got, another one what they do to the servers.
+var declared = regexp.MustCompile(`new Case\("([^"]+)",\s*"([^"]+)",\s*"([^"]+)",\s*(?:Case\.(\w+),)?`)
+
+// disturbances are the words for what cases do to the servers.
+var disturbances = map[string]string{"BROKER_RESTART": "broker restart", "BROKER_KILL": "broker kill", "NAMESERVER_RESTART": "name server restart"}
 
 // Cases lists the cases that the program has with a client version.
 func Cases(version string) ([]Case, error) {
@@ -34,8 +38,8 @@ func Cases(version string) ([]Case, error) {
 		}
 		source, err := project.ReadFile(path)
 		for _, m := range declared.FindAllStringSubmatch(string(source), -1) {
-			if m[4] == "" || version == V5 {
-				cases = append(cases, Case{Name: m[1], Area: m[2], Promise: m[3]})
+			if m[4] != "V5" || version == V5 {
+				cases = append(cases, Case{Name: m[1], Area: m[2], Promise: m[3], Disturbs: disturbances[m[4]]})
 			}
 		}
 		return err
@@ -53,7 +57,7 @@ type Result struct {
 	Millis  int64  `json:"ms"`
 }
 
-// Options of Run; all are required but Done.
+// Options of Run; those are required that do not say otherwise.
 type Options struct {
 	// ClassPath is what Build returned.
 	ClassPath string
@@ -61,7 +65,10 @@ type Options struct {
 	NameServer string
 	// Cases are the names of those to run.
 	Cases []string
-	// Done is called as each case ends, one at a time.
+	// Disturb makes happen what a case wants, a Case.Disturbs, and returns when it
+	// has. It is required when Cases has one that disturbs.
+	Disturb func(what string) error
+	// Done is called as each case ends, one at a time; nil is nothing.
 	Done func(Result)
 }
 
@@ -78,7 +85,8 @@ func Run(ctx context.Context, o Options) error {
 	var words lastWords
 	cmd.Stderr = &words
 	out, err := cmd.StdoutPipe()
-	if err == nil {
+	in, err2 := cmd.StdinPipe()
+	if err = errors.Join(err, err2); err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
@@ -91,11 +99,25 @@ func Run(ctx context.Context, o Options) error {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var r Result
-		if json.Unmarshal(lines.Bytes(), &r) == nil && missing[r.Case] {
+		var r struct {
+			Result
+			Disturb string `json:"disturb"`
+		}
+		if json.Unmarshal(lines.Bytes(), &r) != nil {
+			continue
+		}
+		if r.Disturb != "" {
+			answer := "ok"
+			if err := o.Disturb(r.Disturb); err != nil {
+				answer, _, _ = strings.Cut(err.Error(), "\n")
+			}
+			fmt.Fprintln(in, answer) // when it is gone, its output ends, too
+			continue
+		}
+		if missing[r.Case] {
 			delete(missing, r.Case)
 			if o.Done != nil {
-				o.Done(r)
+				o.Done(r.Result)
 			}
 		}
 	}

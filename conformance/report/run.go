@@ -127,6 +127,11 @@ func (o *Options) runJava(ctx context.Context, c *suite.Cluster, version string,
 			done(row)
 			continue
 		}
+		if k.Disturbs != "" && o.Control == nil {
+			row.Status, row.Reason = suite.Skipped, suite.Undisturbed(suite.Disturbance(k.Disturbs))
+			done(row)
+			continue
+		}
 		rows[row.Case] = row
 		names = append(names, row.Case)
 	}
@@ -134,6 +139,7 @@ func (o *Options) runJava(ctx context.Context, c *suite.Cluster, version string,
 		return
 	}
 	err := javaclients.Run(ctx, javaclients.Options{ClassPath: o.Java[version], NameServer: o.NameServer, Cases: names,
+		Disturb: func(what string) error { return suite.Do(o.Control, suite.Disturbance(what)) },
 		Done: func(r javaclients.Result) {
 			row := rows[r.Case]
 			delete(rows, r.Case)

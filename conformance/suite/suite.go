@@ -45,6 +45,25 @@ const (
 	NameServerRestart Disturbance = "name server restart"
 )
 
+// Undisturbed is why a case that does d is Skipped on servers that nobody may
+// touch.
+func Undisturbed(d Disturbance) string {
+	return "the servers of this cluster must not be disturbed: " + string(d)
+}
+
+// Do makes a disturbance happen and returns when the servers work again.
+func Do(c Control, d Disturbance) error {
+	switch d {
+	case BrokerRestart:
+		return c.RestartBroker()
+	case BrokerKill:
+		return c.CrashBroker()
+	case NameServerRestart:
+		return c.RestartNameServer()
+	}
+	return fmt.Errorf("nobody knows the disturbance %q", d)
+}
+
 // Case is one promise and how it is shown to be kept.
 type Case struct {
 	// Name is unique, lower case with dashes: "send-batch".
@@ -204,15 +223,11 @@ func (r *run) disturbed(ctx context.Context, d Disturbance) {
 	}
 	if r.o.Control == nil {
 		for _, i := range group {
-			r.finish(i, Result{Case: r.o.Cases[i], Status: Skipped, Reason: "the servers of this cluster must not be disturbed: " + string(d)})
+			r.finish(i, Result{Case: r.o.Cases[i], Status: Skipped, Reason: Undisturbed(d)})
 		}
 		return
 	}
-	b := newBarrier(len(group), map[Disturbance]func() error{
-		BrokerRestart:     r.o.Control.RestartBroker,
-		BrokerKill:        r.o.Control.CrashBroker,
-		NameServerRestart: r.o.Control.RestartNameServer,
-	}[d])
+	b := newBarrier(len(group), func() error { return Do(r.o.Control, d) })
 	var wg sync.WaitGroup
 	for _, i := range group {
 		wg.Go(func() {

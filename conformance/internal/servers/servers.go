@@ -63,7 +63,7 @@ func Start(o Options) (*Cluster, error) {
 		o.BrokerLauncher = o.Launcher
 	}
 	if o.StartTimeout == 0 {
-		o.StartTimeout = time.Minute
+		o.StartTimeout = 3 * time.Minute // machines are slow at times; a server that ends is seen at once
 	}
 	c, err := start(o)
 	if err != nil {

@@ -37,6 +37,7 @@ final class Env {
     private volatile long deadline = System.currentTimeMillis() + LIMIT_MS;
     private final Deque<Undo> undo = new ArrayDeque<>();
     private int names;
+    private Disturbance disturbance;
 
     Env(String nameServer, String caseName) {
         this.nameServer = nameServer;
@@ -110,6 +111,26 @@ final class Env {
                 return false;
             }
         }, () -> last[0]);
+    }
+
+    /** Says what disturb() shall join. */
+    Env with(Disturbance d) {
+        disturbance = d;
+        return this;
+    }
+
+    /** Waits until all cases of this kind are ready, and until it has happened to the servers. */
+    void disturb() throws Exception {
+        Disturbance d = disturbance;
+        disturbance = null;
+        d.arrive();
+    }
+
+    /** Lets the others go on when the case never got to it. */
+    void leaveDisturbance() throws Exception {
+        if (disturbance != null) {
+            disturbance.leave();
+        }
     }
 
     /** Gives the case more time than the usual limit. */

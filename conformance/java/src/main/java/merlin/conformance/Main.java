@@ -4,14 +4,17 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.stream.Collectors;
 
 /**
  * Runs the conformance cases of the Java clients against the cluster of one name server and prints one JSON
- * object a line for each case: case, area, promise, status (pass, fail), reason, ms.
+ * object a line for each case: case, area, promise, status (pass, fail), reason, ms. Cases that disturb the servers run
+ * last, all of one kind together (see Disturbance).
  *
  * <p>Arguments: "run", the name server address, the names of the cases separated by commas (all when missing).
  * With "consume", "answer" or "ask" the process plays a part in a case that needs one of its own. When the process
@@ -57,29 +60,45 @@ public final class Main {
         PullCases.add(cases);
         FeatureCases.add(cases);
         Runtime.getRuntime().addShutdownHook(new Thread(Env::closeAll));
-        ExecutorService pool = Executors.newFixedThreadPool(PARALLEL);
-        List<Future<?>> running = new ArrayList<>();
-        for (Case c : cases) {
-            if (names == null || names.contains(c.name)) {
-                running.add(pool.submit(() -> one(nameServer, c)));
-            }
-        }
-        for (Future<?> f : running) {
-            f.get();
+        RestartCases.add(cases);
+        cases.removeIf(c -> names != null && !names.contains(c.name));
+        for (String what : new String[] {null, Case.BROKER_RESTART, Case.BROKER_KILL, Case.NAMESERVER_RESTART}) {
+            together(nameServer, what, cases.stream().filter(c -> Objects.equals(what, c.disturbs)).collect(Collectors.toList()));
         }
         System.out.flush();
         Env.shutDownAdmin();
         Runtime.getRuntime().halt(0); // clients leave threads behind
     }
 
-    private static void one(String nameServer, Case c) {
+    /** Runs cases side by side; all of them at once where they wait for each other. */
+    private static void together(String nameServer, String what, List<Case> cases) throws Exception {
+        if (cases.isEmpty()) {
+            return;
+        }
+        Disturbance d = what == null ? null : new Disturbance(what, cases.size());
+        ExecutorService pool = Executors.newFixedThreadPool(what == null ? PARALLEL : cases.size());
+        List<Future<?>> running = new ArrayList<>();
+        for (Case c : cases) {
+            running.add(pool.submit(() -> one(new Env(nameServer, c.name).with(d), c)));
+        }
+        for (Future<?> f : running) {
+            f.get();
+        }
+        pool.shutdown();
+    }
+
+    private static void one(Env env, Case c) {
         long start = System.currentTimeMillis();
         String reason = "";
-        Env env = new Env(nameServer, c.name);
         try {
             c.body.run(env);
         } catch (Throwable t) {
             reason = describe(t);
+        }
+        try {
+            env.leaveDisturbance();
+        } catch (Exception x) {
+            System.err.println(x);
         }
         env.close();
         String line = "{\"case\":" + quote(c.name) + ",\"area\":" + quote(c.area) + ",\"promise\":" + quote(c.promise)

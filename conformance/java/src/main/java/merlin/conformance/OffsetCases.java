@@ -53,7 +53,7 @@ final class OffsetCases {
         }
     }
 
-    private static long awaitCommitted(Env e, String group, String topic, long n) throws Exception {
+    static long awaitCommitted(Env e, String group, String topic, long n) throws Exception {
         e.until("a committed offset of " + n, () -> committed(e, group, topic) == n, () -> "" + committed(e, group, topic));
         return n;
     }
