@@ -51,8 +51,8 @@ const conformanceUsage = `merlin conformance: does a cluster keep the promises o
 reference does is what is expected. Without -vs the answers on the wire are
 compared with recorded ones of Java servers 5.3.3 where the broker says that it
 is one. The cases make topics and groups of their own, named conf-…, jconf-… and
-wire-…, and remove them, also when they are interrupted. Nothing is restarted, no
-configuration is changed. What the cluster has turned off, or does not permit, is
+wire-…, and remove them, also when they are interrupted. Nothing is restarted and,
+without -own, no configuration is changed. What the cluster has turned off, or does not permit, is
 n/a with the reason, not a failure.
 
 Exit code: 0 all that applies passed, 1 failed cases or differences, 2 wrong
@@ -83,7 +83,7 @@ func (j *javaFlag) Set(s string) error {
 type conformanceOptions struct {
 	nameServer, reference, pattern string
 	java                           javaFlag
-	wire, json                     bool
+	wire, json, own                bool
 	junit, html                    string
 	match                          *regexp.Regexp
 }
@@ -97,6 +97,7 @@ func parseConformance(args []string, errOut io.Writer) (o conformanceOptions, do
 	flags.StringVar(&o.pattern, "run", "", "regular expression that case names must match")
 	flags.Var(&o.java, "java", "run the cases of the Java clients, too: "+javaclients.V5+" and "+javaclients.V4+", or the version named;\nneeds a JDK (17) and Maven on this machine")
 	flags.BoolVar(&o.wire, "wire", true, "run the cases that compare answers on the wire")
+	flags.BoolVar(&o.own, "own", false, "nobody else uses the clusters: also run the wire cases that change their configuration,\nor touch what others use")
 	flags.BoolVar(&o.json, "json", false, "write the report as JSON instead of a table")
 	flags.StringVar(&o.junit, "junit", "", "also write the report as JUnit XML to this `file`")
 	flags.StringVar(&o.html, "html", "", "also write the report as a page of HTML to this `file`")
@@ -167,7 +168,7 @@ func (o *conformanceOptions) collect(ctx context.Context, classPaths map[string]
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	ro := report.Options{Match: o.match, Go: true, Wire: o.wire, Java: classPaths}
+	ro := report.Options{Match: o.match, Go: true, Wire: o.wire, Own: o.own, Java: classPaths}
 	p.total = ro.Total() * len(addrs)
 	for i, addr := range addrs {
 		ro := ro

@@ -34,10 +34,12 @@ func TestCompare(t *testing.T) {
 // Own names come back as words, those of the cluster only where they stand alone.
 func TestScene_Masks(t *testing.T) {
 	f := &fixture{broker: "10.0.0.1:10911", prefix: "wire-00", names: map[string]string{"$topic": "wire-00-f-topic", "$broker": "10.0.0.1:10911"},
-		values: map[string]string{"$brokerName": "a"}, cluster: []mask{maskOf("$brokerName", "a")}}
+		values: map[string]string{"$brokerName": "a"}, cluster: masksOf("a", "c")}
 	s := newScene(f, 7)
 	require.Equal(t, "wire-00-7-new and wire-00-f-topic on a", s.expand("$new and $topic on $brokerName"))
 	require.Equal(t, `$new of $topic at $broker, a-b abc [$brokerName] "$brokerName"`, s.mask(`wire-00-7-new of wire-00-f-topic at 10.0.0.1:10911, a-b abc [a] "a"`))
+	require.Equal(t, "rmq_sys_SYNC_BROKER_MEMBER_$brokerName rmq_sys_SYNC_BROKER_MEMBER_ab $cluster_REPLY_TOPIC rmq_sys_REVIVE_LOG_$cluster",
+		s.mask("rmq_sys_SYNC_BROKER_MEMBER_a rmq_sys_SYNC_BROKER_MEMBER_ab c_REPLY_TOPIC rmq_sys_REVIVE_LOG_c"))
 	require.Equal(t, "ADDR TIME ID", s.mask("127.0.0.1:9 1700000000000 7F000001000078C00000000000012345"))
 	require.True(t, s.mentions("wire-00-7-new@wire-00-f-topic"))
 	require.False(t, s.mentions("wire-00-8-new@wire-00-f-topic"), "another case's")

@@ -73,7 +73,7 @@ func newFixture(ctx context.Context, ns string) (*fixture, error) {
 		return nil, err
 	}
 	f.values["$cluster"], f.values["$brokerName"] = cluster, sets[0]
-	f.cluster = []mask{maskOf("$brokerName", sets[0]), maskOf("$cluster", cluster)}
+	f.cluster = masksOf(sets[0], cluster)
 	f.scene = newScene(f, -1)
 	for _, st := range f.setup() {
 		code, err := f.scene.step(ctx, &st)
@@ -102,8 +102,18 @@ func maskOf(name, text string) mask {
 	return mask{regexp.MustCompile(`(^|[^\w-])` + regexp.QuoteMeta(text) + `($|[^\w-])`), "${1}$" + name + "${2}"}
 }
 
-// maskCluster masks the names of the broker and its cluster where they stand
-// alone.
+// masksOf are the masks for the names of a broker and its cluster: where they
+// stand alone, and in the names of the topics that are made from them.
+func masksOf(broker, cluster string) []mask {
+	return []mask{
+		{regexp.MustCompile(`(rmq_sys_SYNC_BROKER_MEMBER_)` + regexp.QuoteMeta(broker) + `($|[^\w-])`), "${1}$$brokerName${2}"},
+		{regexp.MustCompile(`(rmq_sys_REVIVE_LOG_)` + regexp.QuoteMeta(cluster) + `($|[^\w-])`), "${1}$$cluster${2}"},
+		{regexp.MustCompile(`(^|[^\w-])` + regexp.QuoteMeta(cluster) + `(_REPLY_TOPIC)`), "${1}$$cluster${2}"},
+		maskOf("$brokerName", broker), maskOf("$cluster", cluster),
+	}
+}
+
+// maskCluster masks the names of the broker and its cluster.
 func (f *fixture) maskCluster(t string) string {
 	for _, m := range f.cluster {
 		t = m.re.ReplaceAllString(t, m.with)

@@ -32,6 +32,7 @@ var (
 	hostileConns = flag.Int("hostile", 300, "hostile connections")
 	phase        = flag.Duration("phase", 2*time.Second, "how long each of the phases lasts")
 	rounds       = flag.Int("rounds", 1, "how often the phases alternate")
+	control      = flag.Bool("control", false, "measure the rate with the crowd at another broker of this machine, too")
 	kinds        = flag.String("attacks", "garbage,slow,half-closed,never-reading,long-promise", "the kinds of hostile connections")
 )
 
@@ -292,32 +293,24 @@ func TestBeside_NobodyIsDisturbed(t *testing.T) {
 	if need := *idleConns + *hostileConns + 1000; int(lim.Cur) < need {
 		t.Skipf("NOT TESTED: the descriptor limit is %d, %d are needed", lim.Cur, need)
 	}
-	c := cluster.Merlin().StartT(t, cluster.Options{})
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	require.NoError(t, probe.PutTopic(ctx, c.BrokerAddr(), "big", 1))
-	require.NoError(t, storeBig(c.BrokerAddr()))
-
+	c := brokerWithBig(t)
+	other := c
+	if *control {
+		other = brokerWithBig(t)
+	}
 	s := startSenders(c.BrokerAddr())
 	pid, _ := c.BrokerProcess()
 	s.rate(time.Second) // warm
-	var alone, beside []float64
-	var most, tries, ended int64
+	var alone, elsewhere []float64
+	var here besideCrowd
 	for range *rounds {
 		alone = append(alone, s.rate(*phase))
-		w := openCrowd(t, c.BrokerAddr(), *idleConns, *hostileConns)
-		s.rate(time.Second) // while they come
-		for range 4 {
-			beside = append(beside, s.rate(*phase/4))
-			most = max(most, anonymous(t, pid))
+		here.add(t, s, c.BrokerAddr(), pid)
+		if *control {
+			there := besideCrowd{}
+			there.add(t, s, other.BrokerAddr(), pid)
+			elsewhere = append(elsewhere, there.rates...)
 		}
-		if strings.Contains(*kinds, "garbage") {
-			require.Eventually(t, func() bool { return w.ended.Load() > 0 }, time.Minute, 10*time.Millisecond, "hostile ones are thrown out")
-		}
-		lost := w.close()
-		require.Zero(t, lost, "idle connections stay")
-		tries, ended = tries+w.tries.Load(), ended+w.ended.Load()
-		s.rate(time.Second) // while they go
 	}
 	require.NoError(t, s.halt(), "no sender fails")
 	_, runs := c.BrokerProcess()
@@ -326,10 +319,47 @@ func TestBeside_NobodyIsDisturbed(t *testing.T) {
 	// A fifth of the hostile ones asks for half megabytes without reading: the mark
 	// at which no more is answered, one answer beyond it, and room for the rest.
 	limit := int64(128<<20 + *idleConns*16<<10 + *hostileConns*512<<10)
-	require.Less(t, most, limit, "memory is bounded")
+	require.Less(t, here.most, limit, "memory is bounded")
 	fmt.Printf("beside %d idle and %d hostile connections (%d made, %d thrown out): %.0f msg/s, alone %.0f msg/s (medians), ratio %.2f; "+
 		"failed sends = 0; anonymous memory at most %d MiB\n",
-		*idleConns, *hostileConns, tries, ended, median(beside), median(alone), median(beside)/median(alone), most>>20)
+		*idleConns, *hostileConns, here.tries, here.ended, median(here.rates), median(alone), median(here.rates)/median(alone), here.most>>20)
+	if *control {
+		fmt.Printf("with the same crowd at another broker of this machine: %.0f msg/s, ratio %.2f; so the crowd at this one costs %.2f\n",
+			median(elsewhere), median(elsewhere)/median(alone), median(here.rates)/median(elsewhere))
+	}
+}
+
+// besideCrowd is what was seen while a crowd was there.
+type besideCrowd struct {
+	rates        []float64
+	most         int64 // bytes of the process that the senders work with
+	tries, ended int64
+}
+
+// add lets a crowd come to addr, and go, while the senders work.
+func (b *besideCrowd) add(t *testing.T, s *senders, addr string, pid int) {
+	w := openCrowd(t, addr, *idleConns, *hostileConns)
+	s.rate(time.Second) // while they come
+	for range 4 {
+		b.rates = append(b.rates, s.rate(*phase/4))
+		b.most = max(b.most, anonymous(t, pid))
+	}
+	if strings.Contains(*kinds, "garbage") {
+		require.Eventually(t, func() bool { return w.ended.Load() > 0 }, time.Minute, 10*time.Millisecond, "hostile ones are thrown out")
+	}
+	require.Zero(t, w.close(), "idle connections stay")
+	b.tries, b.ended = b.tries+w.tries.Load(), b.ended+w.ended.Load()
+	s.rate(time.Second) // while they go
+}
+
+// brokerWithBig starts a cluster with a message of half a MiB.
+func brokerWithBig(t *testing.T) cluster.Cluster {
+	c := cluster.Merlin().StartT(t, cluster.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	require.NoError(t, probe.PutTopic(ctx, c.BrokerAddr(), "big", 1))
+	require.NoError(t, storeBig(c.BrokerAddr()))
+	return c
 }
 
 func median(v []float64) float64 {
