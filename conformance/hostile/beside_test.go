@@ -301,15 +301,14 @@ func TestBeside_NobodyIsDisturbed(t *testing.T) {
 	s := startSenders(c.BrokerAddr())
 	pid, _ := c.BrokerProcess()
 	s.rate(time.Second) // warm
-	var alone, elsewhere []float64
-	var here besideCrowd
+	var alone, ratios, elsewhere []float64
+	var here, there besideCrowd
 	for range *rounds {
-		alone = append(alone, s.rate(*phase))
-		here.add(t, s, c.BrokerAddr(), pid)
+		rate := s.rate(*phase)
+		alone = append(alone, rate)
+		ratios = append(ratios, here.add(t, s, c.BrokerAddr(), pid)/rate)
 		if *control {
-			there := besideCrowd{}
-			there.add(t, s, other.BrokerAddr(), pid)
-			elsewhere = append(elsewhere, there.rates...)
+			elsewhere = append(elsewhere, there.add(t, s, other.BrokerAddr(), pid)/rate)
 		}
 	}
 	require.NoError(t, s.halt(), "no sender fails")
@@ -320,13 +319,17 @@ func TestBeside_NobodyIsDisturbed(t *testing.T) {
 	// at which no more is answered, one answer beyond it, and room for the rest.
 	limit := int64(128<<20 + *idleConns*16<<10 + *hostileConns*512<<10)
 	require.Less(t, here.most, limit, "memory is bounded")
-	fmt.Printf("beside %d idle and %d hostile connections (%d made, %d thrown out): %.0f msg/s, alone %.0f msg/s (medians), ratio %.2f; "+
-		"failed sends = 0; anonymous memory at most %d MiB\n",
-		*idleConns, *hostileConns, here.tries, here.ended, median(here.rates), median(alone), median(here.rates)/median(alone), here.most>>20)
+	fmt.Printf("beside %d idle and %d hostile connections (%d made, %d thrown out): %.0f msg/s, alone %.0f msg/s (medians), "+
+		"ratio by rounds %s; failed sends = 0; anonymous memory at most %d MiB\n",
+		*idleConns, *hostileConns, here.tries, here.ended, median(here.rates), median(alone), spread(ratios), here.most>>20)
 	if *control {
-		fmt.Printf("with the same crowd at another broker of this machine: %.0f msg/s, ratio %.2f; so the crowd at this one costs %.2f\n",
-			median(elsewhere), median(elsewhere)/median(alone), median(here.rates)/median(elsewhere))
+		fmt.Printf("with the same crowd at another broker of this machine: %.0f msg/s, ratio by rounds %s\n", median(there.rates), spread(elsewhere))
 	}
+}
+
+// spread is the median with the lowest and the highest.
+func spread(v []float64) string {
+	return fmt.Sprintf("%.2f [%.2f–%.2f]", median(v), v[0], v[len(v)-1])
 }
 
 // besideCrowd is what was seen while a crowd was there.
@@ -336,12 +339,15 @@ type besideCrowd struct {
 	tries, ended int64
 }
 
-// add lets a crowd come to addr, and go, while the senders work.
-func (b *besideCrowd) add(t *testing.T, s *senders, addr string, pid int) {
+// add lets a crowd come to addr, and go, while the senders work, and gives their
+// rate.
+func (b *besideCrowd) add(t *testing.T, s *senders, addr string, pid int) (mean float64) {
 	w := openCrowd(t, addr, *idleConns, *hostileConns)
 	s.rate(time.Second) // while they come
 	for range 4 {
-		b.rates = append(b.rates, s.rate(*phase/4))
+		rate := s.rate(*phase / 4)
+		mean += rate / 4
+		b.rates = append(b.rates, rate)
 		b.most = max(b.most, anonymous(t, pid))
 	}
 	if strings.Contains(*kinds, "garbage") {
@@ -350,6 +356,7 @@ func (b *besideCrowd) add(t *testing.T, s *senders, addr string, pid int) {
 	require.Zero(t, w.close(), "idle connections stay")
 	b.tries, b.ended = b.tries+w.tries.Load(), b.ended+w.ended.Load()
 	s.rate(time.Second) // while they go
+	return mean
 }
 
 // brokerWithBig starts a cluster with a message of half a MiB.
