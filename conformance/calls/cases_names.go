@@ -108,7 +108,7 @@ func registrationCases() []Case {
 				st.body = `{"topicConfigSerializeWrapper":{"dataVersion":{"counter":1},"topicConfigTable":{"$new-t":{"topicName":"$new-t","perm":6,"readQueueNums":1,"writeQueueNums":1}}}}`
 				return st
 			}()),
-		from(flow(a, "unregister-broker", 104, 0, "A broker that unregisters is forgotten.", quiet, gone(nil), group, step{label: "route", to: names, code: 105, ext: fields{"topic": "$new-t"}, until: answered(17)})),
+		from(flow(a, "unregister-broker", 104, 0, "A broker that unregisters is forgotten.", quiet, gone(nil), step{label: "route", to: names, code: 105, ext: fields{"topic": "$new-t"}, until: answered(17)}, group)), // it is forgotten some time after the answer
 		flow(a, "unregister-other-address", 104, 0, "Another address does not unregister a broker.", quiet, gone(fields{"brokerAddr": "127.0.0.1:9"}), group),
 		flow(a, "unregister-unknown", 104, 0, "Who never registered may unregister.", gone(nil)),
 		from(flow(a, "data-version", 322, 0, "A broker whose data is known need not register.", quiet, version(`{"counter":1,"stateVersion":0,"timestamp":1700000000000}`))),
