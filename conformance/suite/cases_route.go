@@ -51,6 +51,12 @@ func routeUnknown(_ context.Context, e *Env) {
 func routeDelete(ctx context.Context, e *Env) {
 	topic := e.Topic(2)
 	e.spread(ctx, e.Producer(), topic, "old", 6)
+	// A message that a Java broker has stored but not put into its queue yet would
+	// bring the queue back.
+	e.Eventually("the messages in their queues", func() (bool, string) {
+		n := e.End(topic, 0) + e.End(topic, 1)
+		return n == 6, fmt.Sprint(n)
+	})
 	e.NoError(probe.DropTopic(ctx, e.NameServer, e.Broker, topic), "deleting the topic")
 	e.Eventually("no route", func() (bool, string) {
 		r, err := probe.RouteOf(ctx, e.NameServer, topic)
