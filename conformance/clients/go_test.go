@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/merlinmq/merlin/conformance/cluster"
+	"github.com/merlinmq/merlin/conformance/reference"
 	"github.com/merlinmq/merlin/conformance/report"
 	"github.com/merlinmq/merlin/conformance/suite"
 )
@@ -64,7 +65,7 @@ func reportRows(t *testing.T, rows []report.Row) {
 			case suite.Failed:
 				t.Errorf("%s\n%s", r.Reason, strings.Join(r.Log, "\n"))
 			default:
-				t.Skip(r.Reason)
+				reference.Skip(t, "%s: %s", r.Status, r.Reason)
 			}
 		})
 	}

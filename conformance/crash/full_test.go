@@ -15,6 +15,7 @@ import (
 
 	"github.com/merlinmq/merlin/conformance/cluster"
 	"github.com/merlinmq/merlin/conformance/probe"
+	"github.com/merlinmq/merlin/conformance/reference"
 	"github.com/merlinmq/merlin/protocol"
 )
 
@@ -46,7 +47,7 @@ func smallDisk(t *testing.T) string {
 			return ""
 		}
 	}
-	t.Skipf("A FULL DISK IS NOT TESTED: no small disk can be mounted here: %v", err)
+	reference.Skip(t, "A FULL DISK IS NOT TESTED: no small disk can be mounted here: %v", err)
 	return ""
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/merlinmq/merlin/conformance/cluster"
 	"github.com/merlinmq/merlin/conformance/probe"
+	"github.com/merlinmq/merlin/conformance/reference"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/header"
 	"github.com/merlinmq/merlin/protocol/wire"
@@ -279,7 +280,7 @@ func anonymous(t *testing.T, pid int) int64 {
 			return kb << 10
 		}
 	}
-	t.Skip("NOT TESTED: the system does not tell of RssAnon")
+	reference.Skip(t, "NOT TESTED: the system does not tell of RssAnon")
 	return 0
 }
 
@@ -291,7 +292,7 @@ func TestBeside_NobodyIsDisturbed(t *testing.T) {
 	var lim syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim))
 	if need := *idleConns + *hostileConns + 1000; int(lim.Cur) < need {
-		t.Skipf("NOT TESTED: the descriptor limit is %d, %d are needed", lim.Cur, need)
+		reference.Skip(t, "NOT TESTED: the descriptor limit is %d, %d are needed", lim.Cur, need)
 	}
 	c := brokerWithBig(t)
 	other := c

@@ -44,14 +44,18 @@ func Strict() bool { return os.Getenv("MERLIN_CI") == "1" }
 // Need skips the test where Java is missing and fails it when Strict.
 func Need(t testing.TB) {
 	t.Helper()
-	err := Available()
-	switch {
-	case err == nil:
-	case Strict():
-		t.Fatalf("MERLIN_CI=1 and the Java reference cannot run: %v", err)
-	default:
-		t.Skipf("NOT COMPARED WITH JAVA: %v", err)
+	if err := Available(); err != nil {
+		Skip(t, "NOT COMPARED WITH JAVA: %v", err)
 	}
+}
+
+// Skip skips the test, and fails it when Strict: no case may go missing there.
+func Skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if Strict() {
+		t.Fatalf("MERLIN_CI=1: "+format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 // CacheDir returns the directory that keeps what Maven built or fetched for

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -22,6 +23,7 @@ func TestMap_ShowsWhatWasWritten(t *testing.T) {
 	require.True(t, ok)
 	mm, err := m.Map(1 << 20)
 	if err != nil {
+		require.NotEqual(t, "1", os.Getenv("MERLIN_CI"), "no mapping here: %v", err)
 		t.Skipf("no mapping here: %v", err)
 	}
 	text := bytes.Repeat([]byte("merlin"), 2000)
