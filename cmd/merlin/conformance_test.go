@@ -93,9 +93,9 @@ func TestConformance_MerlinBesideJava(t *testing.T) {
 	require.Regexp(t, `(?m)^send +go 2\.1\.2 +send-sync +pass +pass *$`, out)
 	require.Regexp(t, `(?m)^ *1/\d+  \S+  pass `, errOut)
 	checkFiles(t, junit, page, java.NameServer())
-	nothingLeft(t, merlin.names.Addr(), allTopics, allGroups)
+	nothingLeft(t, merlin.names.Addr(), probe.AllTopics, probe.AllGroups)
 	// A pull that a Java broker still holds for a client that is gone makes its group again when its time is over.
-	nothingLeft(t, java.NameServer(), allTopics)
+	nothingLeft(t, java.NameServer(), probe.AllTopics)
 }
 
 func checkFiles(t *testing.T, junit, page, reference string) {
@@ -130,13 +130,6 @@ func checkFiles(t *testing.T, junit, page, reference string) {
 // ours matches the names of what the cases make.
 var ours = regexp.MustCompile(`[\w%|-]*(conf|wire)-[\w%|-]*`)
 
-// Requests that list what a broker has, and what a name server has.
-const (
-	allTopics = 21
-	allGroups = 201
-	allRoutes = 206
-)
-
 // nothingLeft waits until the cluster has no topics or groups of the cases.
 func nothingLeft(t *testing.T, nameServer string, lists ...int) {
 	t.Helper()
@@ -156,7 +149,7 @@ func nothingLeft(t *testing.T, nameServer string, lists ...int) {
 			return left.Len() == 0
 		}, 20*time.Second, 50*time.Millisecond, "request %d to %s: %s", code, addr, &left)
 	}
-	empty(nameServer, allRoutes)
+	empty(nameServer, probe.AllRoutes)
 	for _, addr := range masters {
 		for _, code := range lists {
 			empty(addr, code)
@@ -316,7 +309,7 @@ func TestConformance_Interrupted(t *testing.T) {
 		done <- run(ctx, []string{"conformance", "-n", s.names.Addr(), "-wire=false", "-run", "^(retry|delay-|consume-)"}, &out, &errOut)
 	}()
 	require.Eventually(t, func() bool { // topics of cases under way
-		a, err := probe.Call(t.Context(), s.broker.Addr(), allTopics, nil, nil)
+		a, err := probe.Call(t.Context(), s.broker.Addr(), probe.AllTopics, nil, nil)
 		return err == nil && strings.Count(string(a.Body), `"conf-`) > 3
 	}, 20*time.Second, 10*time.Millisecond)
 	cancel()
@@ -325,5 +318,5 @@ func TestConformance_Interrupted(t *testing.T) {
 	require.Equal(t, 1, exitCode(err))
 	require.Contains(t, out.String(), "the run was interrupted")
 	require.NotContains(t, out.String(), "  fail ")
-	nothingLeft(t, s.names.Addr(), allTopics, allGroups)
+	nothingLeft(t, s.names.Addr(), probe.AllTopics, probe.AllGroups)
 }

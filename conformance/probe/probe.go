@@ -34,6 +34,9 @@ const (
 	TopicStats           = 202
 	ProducersOfGroup     = 204
 	DeleteGroup          = 207
+	AllTopics            = 21  // what a broker has
+	AllGroups            = 201 // what a broker has
+	AllRoutes            = 206 // the topics that a name server has
 	ConsumeStats         = 208
 	DeleteTopicInBroker  = 215
 	DeleteTopicInNames   = 216

@@ -10,13 +10,6 @@ import (
 	"github.com/merlinmq/merlin/conformance/probe"
 )
 
-// Requests that list what a broker has, and what a name server has.
-const (
-	listTopics = 21
-	listGroups = 201
-	listRoutes = 206
-)
-
 const (
 	settled  = 500 * time.Millisecond // nothing came back for so long: the sweep is over
 	sweepFor = 20 * time.Second
@@ -68,7 +61,7 @@ func (r *run) left(ctx context.Context, mine *regexp.Regexp) (topics, groups []s
 		slices.Sort(l)
 		return slices.Compact(l)
 	}
-	topics = unique(append(names(r.o.Cluster.Broker, listTopics), names(r.o.NameServer, listRoutes)...))
-	groups = slices.DeleteFunc(unique(names(r.o.Cluster.Broker, listGroups)), func(g string) bool { return strings.HasPrefix(g, "%") })
+	topics = unique(append(names(r.o.Cluster.Broker, probe.AllTopics), names(r.o.NameServer, probe.AllRoutes)...))
+	groups = slices.DeleteFunc(unique(names(r.o.Cluster.Broker, probe.AllGroups)), func(g string) bool { return strings.HasPrefix(g, "%") })
 	return topics, groups
 }
