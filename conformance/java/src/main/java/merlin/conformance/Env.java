@@ -169,6 +169,7 @@ final class Env {
         client.setPollNameServerInterval(1000);
         client.setPersistConsumerOffsetInterval(1000);
         client.setVipChannelEnabled(false);
+        client.setMqClientApiTimeout(15_000); // 3 s are not enough while servers and clients warm up side by side
         return client;
     }
 
