@@ -13,7 +13,7 @@ import (
 
 const (
 	// maxBatch is the longest slice that a batch handler gets.
-	maxBatch = 512
+	maxBatch = 128
 	// keepRequests is how many request structs a wake-up keeps for the next.
 	keepRequests = maxBatch
 	// keepBelow is the size of a frame up to which the struct it was decoded into
