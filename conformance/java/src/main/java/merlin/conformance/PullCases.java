@@ -90,6 +90,8 @@ final class PullCases {
         List<MessageQueue> queues = new ArrayList<>(c.fetchMessageQueues(topic));
         same(1, queues.size(), "queues");
         c.assign(queues);
+        // Only then no pull is under way whose messages the client would still hand out after the seek.
+        same(sent, poll(e, c, 20), "messages of the assigned queue");
         c.seek(queues.get(0), 12);
         same(sent.subList(12, 20), poll(e, c, 8), "messages from 12 on");
         c.seek(queues.get(0), 3);
