@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -30,17 +31,19 @@ var (
 	ErrDispatch = errors.New("store: consume queues cannot be written")
 )
 
-// record is one encoded record of a batch.
+// record is one record of a batch, on its way into the log.
 type record struct {
-	q        *consumequeue.Queue
-	off, end int // in the batch's buffer
-	counted  bool
-	phy      int64
+	q       *consumequeue.Queue
+	m       *message.Message
+	entry   *message.BatchEntry // what stands in m's place in a batch, else nil
+	layout  message.Layout
+	counted bool
+	phy     int64
 }
 
 // putBatch is the scratch of one PutBatch.
 type putBatch struct {
-	buf   []byte
+	buf   []byte // for records that are too large for the log's own memory
 	recs  []record
 	waits []*Put // go to the committer
 	final []*Put // are done
@@ -48,7 +51,7 @@ type putBatch struct {
 
 var putBatches = sync.Pool{New: func() any { return &putBatch{} }}
 
-// maxPooledBatch keeps single huge batches out of the pool.
+// maxPooledBatch keeps single huge records out of the pool.
 const maxPooledBatch = 8 << 20
 
 // Writable says why the store accepts no messages now, nil when it does
@@ -92,7 +95,7 @@ func (s *Store) PutBatch(ps []*Put) {
 		return
 	}
 	b := putBatches.Get().(*putBatch)
-	b.buf, b.recs = b.buf[:0], b.recs[:0]
+	b.recs = b.recs[:0]
 	now := s.clock.NowMillis()
 	refused := s.refuse()
 	for _, p := range ps {
@@ -100,7 +103,7 @@ func (s *Store) PutBatch(ps []*Put) {
 		p.recs = [2]int{len(b.recs), len(b.recs)}
 		p.Result = refused
 		if refused.Status == PutOK {
-			s.encode(b, p)
+			s.measure(b, p)
 		}
 	}
 	if len(b.recs) > 0 {
@@ -115,10 +118,11 @@ func (s *Store) PutBatch(ps []*Put) {
 		s.stats.put(p, now)
 		p.done()
 	}
-	if cap(b.buf) <= maxPooledBatch {
-		clear(b.recs)
-		putBatches.Put(b)
+	clear(b.recs)
+	if cap(b.buf) > maxPooledBatch {
+		b.buf = nil
 	}
+	putBatches.Put(b)
 }
 
 // refuse gives the result of every Put while the store accepts nothing.
@@ -155,43 +159,57 @@ func checkPut(m *message.Message) (PutResult, bool) {
 	return PutResult{}, true
 }
 
-// encode appends the records of p to the batch, or sets the result that refuses
-// it.
-func (s *Store) encode(b *putBatch, p *Put) {
+// measure adds the records of p to the batch, or sets the result that refuses it.
+func (s *Store) measure(b *putBatch, p *Put) {
 	var ok bool
 	if p.Result, ok = checkPut(&p.Msg); !ok {
 		return
 	}
-	start, first := len(b.buf), len(b.recs)
-	q := s.queues.FindOrCreate(p.Msg.Topic, p.Msg.QueueID)
+	first := len(b.recs)
 	kind := message.TransactionType(p.Msg.SysFlag)
-	counted := kind == 0 || kind == message.SysFlagCommit
+	r := record{
+		q:       s.queues.FindOrCreate(p.Msg.Topic, p.Msg.QueueID),
+		counted: kind == 0 || kind == message.SysFlagCommit,
+		m:       &p.Msg,
+	}
+	p.size = 0
 	if len(p.Batch) == 0 {
-		p.Result = s.encodeOne(b, &p.Msg, q, counted)
+		p.Result = s.measureOne(b, p, r)
 	} else {
-		m := p.Msg
 		total := 0
-		for _, e := range p.Batch {
-			m.Flag, m.Body, m.Properties = e.Flag, e.Body, e.Properties
-			if total += len(e.Body); total > s.o.MaxMessageSize {
+		for i := range p.Batch {
+			r.entry = &p.Batch[i]
+			if total += len(r.entry.Body); total > s.o.MaxMessageSize {
 				p.Result = illegal("batch bodies of more than %d bytes (maxMessageSize)", s.o.MaxMessageSize)
 				break
 			}
-			if p.Result = s.encodeOne(b, &m, q, counted); p.Result.Status != PutOK {
+			if p.Result = s.measureOne(b, p, r); p.Result.Status != PutOK {
 				break
 			}
 		}
 	}
-	if size := len(b.buf) - start; p.Result.Status == PutOK && int64(size)+commitlog.BlankSize > s.o.FileSizeCommitLog {
-		p.Result = illegal("%d bytes of records do not fit into a commit log file", size)
+	if p.Result.Status == PutOK && int64(p.size)+commitlog.BlankSize > s.o.FileSizeCommitLog {
+		p.Result = illegal("%d bytes of records do not fit into a commit log file", p.size)
 	}
 	if p.Result.Status != PutOK {
-		b.buf, b.recs = b.buf[:start], b.recs[:first]
+		b.recs = b.recs[:first]
 	}
 	p.recs = [2]int{first, len(b.recs)}
 }
 
-func (s *Store) encodeOne(b *putBatch, m *message.Message, q *consumequeue.Queue, counted bool) PutResult {
+// message is what the record holds; a batch's entry is put together in own.
+func (r *record) message(own *message.Message) *message.Message {
+	if r.entry == nil {
+		return r.m
+	}
+	*own = *r.m
+	own.Flag, own.Body, own.Properties = r.entry.Flag, r.entry.Body, r.entry.Properties
+	return own
+}
+
+func (s *Store) measureOne(b *putBatch, p *Put, r record) PutResult {
+	var own message.Message
+	m := r.message(&own)
 	switch {
 	case len(m.Body) == 0:
 		return illegal("message without a body")
@@ -205,19 +223,15 @@ func (s *Store) encodeOne(b *putBatch, m *message.Message, q *consumequeue.Queue
 		return illegal("property %s without the inner batch flag", message.PropertyInnerNum)
 	}
 	var err error
-	off := len(b.buf)
-	if s.o.EnabledAppendPropCRC {
-		b.buf, err = message.AppendCRC(b.buf, m)
-	} else {
-		b.buf, err = message.Append(b.buf, m)
-	}
-	if err != nil {
+	if r.layout, err = message.Measure(m, s.o.EnabledAppendPropCRC); err != nil {
 		return PutResult{Status: PropertiesSizeExceeded, Err: err}
 	}
-	if n := len(b.buf) - off; n > s.o.MaxMessageSize+recordSlack {
+	n := r.layout.Size()
+	if n > s.o.MaxMessageSize+recordSlack {
 		return illegal("record of %d bytes", n)
 	}
-	b.recs = append(b.recs, record{q: q, off: off, end: len(b.buf), counted: counted})
+	p.size += n
+	b.recs = append(b.recs, r)
 	return PutResult{}
 }
 
@@ -235,31 +249,25 @@ func (s *Store) append(b *putBatch, ps []*Put) {
 	}
 }
 
-// appendLocked writes runs of records that stand in one file. REQUIRES:
-// s.appendMu.
+// appendLocked writes runs of records that stand in one file and in one piece of
+// memory. REQUIRES: s.appendMu.
 func (s *Store) appendLocked(b *putBatch, ps []*Put, now int64) {
 	run := appendRun{s: s, b: b, now: now}
 	for i, p := range ps {
 		if p.recs[0] == p.recs[1] {
 			continue
 		}
-		from, to := b.recs[p.recs[0]].off, b.recs[p.recs[1]-1].end
-		if run.from == run.to {
-			run.start(from, i)
-		}
-		if !s.clog.Fits(to - run.from) {
+		if len(run.buf) > 0 && !run.fits(p.size) {
 			run.flush(ps, i)
-			if !s.clog.Fits(to - from) {
-				if err := s.clog.Roll(); err != nil {
-					p.Result = appendFailure(err)
-					p.recs[1] = p.recs[0]
-					run.start(to, i+1)
-					continue
-				}
-			}
-			run.start(from, i)
 		}
-		run.add(p, to)
+		if len(run.buf) == 0 {
+			if err := run.start(p.size, i); err != nil {
+				p.Result = appendFailure(err)
+				p.recs[1] = p.recs[0]
+				continue
+			}
+		}
+		run.add(p)
 	}
 	run.flush(ps, len(ps))
 }
@@ -273,33 +281,52 @@ func appendFailure(err error) PutResult {
 
 // appendRun is a run of neighbouring records on their way to one write.
 type appendRun struct {
-	s        *Store
-	b        *putBatch
-	now      int64
-	from, to int   // bytes of the buffer
-	put      int   // index of its first Put
-	at       int64 // place in the log of from
+	s   *Store
+	b   *putBatch
+	now int64
+	put int    // index of its first Put
+	at  int64  // its place in the log
+	buf []byte // the records so far, as a rule in the log's own memory
 }
 
-func (r *appendRun) start(from, put int) {
-	r.from, r.to, r.put = from, from, put
-	r.at = r.s.clog.End()
+// fits says whether n more bytes go to the same file and into the same memory.
+func (r *appendRun) fits(n int) bool {
+	return cap(r.buf)-len(r.buf) >= n && r.s.clog.Fits(len(r.buf)+n)
 }
 
-// add numbers the records of p. REQUIRES: s.appendMu.
-func (r *appendRun) add(p *Put, to int) {
+// start begins an empty run with a Put of n bytes, in the next file if need be.
+func (r *appendRun) start(n, put int) error {
+	if !r.s.clog.Fits(n) {
+		if err := r.s.clog.Roll(); err != nil {
+			return err
+		}
+	}
+	r.put, r.at, r.buf = put, r.s.clog.End(), r.s.clog.Room(n)
+	if r.buf == nil {
+		r.b.buf = slices.Grow(r.b.buf[:0], n)
+		r.buf = r.b.buf[:0:n]
+	}
+	return nil
+}
+
+// add numbers and encodes the records of p. REQUIRES: s.appendMu, room for
+// p.size bytes.
+func (r *appendRun) add(p *Put) {
+	var own message.Message
 	for i := p.recs[0]; i < p.recs[1]; i++ {
 		rec := &r.b.recs[i]
-		if rec.q.Gone() { // deleted since encode
+		if rec.q.Gone() { // deleted since it was measured
 			rec.q = r.s.queues.FindOrCreate(p.Msg.Topic, p.Msg.QueueID)
 		}
-		rec.phy = r.at + int64(rec.off-r.from)
+		rec.phy = r.at + int64(len(r.buf))
 		queueOffset := int64(0)
 		if rec.counted {
 			queueOffset = rec.q.Next
 			rec.q.Next++
 		}
-		bytes := r.b.buf[rec.off:rec.end]
+		from := len(r.buf)
+		r.buf = rec.layout.Append(r.buf, rec.message(&own))
+		bytes := r.buf[from:]
 		message.PatchOffsets(bytes, queueOffset, rec.phy, r.now)
 		if r.s.o.EnabledAppendPropCRC {
 			message.PatchCRC(bytes)
@@ -308,18 +335,16 @@ func (r *appendRun) add(p *Put, to int) {
 			p.Result = PutResult{PhyOffset: rec.phy, QueueOffset: queueOffset, StoreTimestamp: r.now}
 		}
 	}
-	p.Result.Messages = p.recs[1] - p.recs[0]
-	p.Result.Bytes = to - r.b.recs[p.recs[0]].off
-	p.end = r.at + int64(to-r.from)
-	r.to = to
+	p.Result.Messages, p.Result.Bytes = p.recs[1]-p.recs[0], p.size
+	p.end = r.at + int64(len(r.buf))
 }
 
-// flush writes the run. REQUIRES: s.appendMu.
+// flush writes the run, and leaves it empty. REQUIRES: s.appendMu.
 func (r *appendRun) flush(ps []*Put, end int) {
-	if r.from == r.to {
+	if len(r.buf) == 0 {
 		return
 	}
-	err := r.s.clog.Append(r.b.buf[r.from:r.to])
+	err := r.s.clog.Append(r.buf)
 	if err == nil {
 		r.s.appendedTime.Store(r.now)
 	} else {
@@ -331,7 +356,7 @@ func (r *appendRun) flush(ps []*Put, end int) {
 			}
 		}
 	}
-	r.from = r.to
+	r.buf = nil
 }
 
 // settle hands the Puts that wait to the committer and gathers those that are

@@ -49,6 +49,7 @@ type Put struct {
 	Result PutResult
 
 	recs  [2]int // its records in the batch, from and to
+	size  int    // of its records, in bytes
 	end   int64  // in the log, behind its last record
 	begin int64  // ms, when PutBatch saw it
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/commitlog"
 	"github.com/merlinmq/merlin/store/consumequeue"
 	"github.com/merlinmq/merlin/store/vfs"
 )
@@ -141,6 +143,36 @@ func TestStore_BatchStandsInOneFileWithConsecutiveOffsets(t *testing.T) {
 	settled(t, s)
 	require.EqualValues(t, 200, s.MaxOffset("T", 0))
 	require.Len(t, readAll(t, s, "T", 0, 0), 200)
+}
+
+// Batches of Puts that fill the log's memory to its ends, and records that are
+// larger than all of it, among small ones.
+func TestStore_SizesAroundThoseOfTheLogsMemory(t *testing.T) {
+	o := small(vfs.NewMem())
+	o.FileSizeCommitLog, o.MaxMessageSize = 16<<20, 4<<20
+	s := open(t, o)
+	sizes := []int{1, commitlog.MaxRoom - 200, 3000, commitlog.MaxRoom, 1, 4 << 20, 10, commitlog.MaxRoom/2 - 1, commitlog.MaxRoom / 2,
+		700, commitlog.MaxRoom/3 + 1, commitlog.MaxRoom / 3, commitlog.MaxRoom / 3, 5}
+	var want []string
+	for round := range 6 {
+		var ps []*Put
+		for i, n := range sizes {
+			body := strings.Repeat(string(rune('a'+i)), n-1) + string(rune('0'+round))
+			want = append(want, body)
+			ps = append(ps, &Put{Msg: msg("T", 0, body)})
+		}
+		s.PutBatch(ps)
+		for i, p := range ps {
+			require.Equal(t, PutOK, p.Result.Status, "%v", p.Result.Err)
+			require.EqualValues(t, round*len(sizes)+i, p.Result.QueueOffset)
+		}
+	}
+	settled(t, s)
+	got := readAll(t, s, "T", 0, 0)
+	require.Len(t, got, len(want))
+	for i := range want {
+		require.True(t, want[i] == got[i], "body %d", i)
+	}
 }
 
 func TestStore_PreparedRecordsHaveNoQueue(t *testing.T) {

@@ -29,11 +29,12 @@ func TestAppend_DecodeGivesTheSame(t *testing.T) {
 	v6.StoreHost = netip.MustParseAddrPort("[::1]:10911")
 	empty := &Message{Topic: "x"}
 	for _, m := range []*Message{sample(), long, v6, empty} {
-		size, err := EncodedSize(m)
+		l, err := Measure(m, false)
 		require.NoError(t, err)
 		rec, err := Append([]byte("x"), m)
 		require.NoError(t, err)
 		rec = rec[1:]
+		size := l.Size()
 		require.Len(t, rec, size)
 		var d Message
 		n, err := Decode(append(rec[:size:size], "next"...), &d, true)
@@ -69,7 +70,7 @@ func TestAppend_TooLarge(t *testing.T) {
 	require.ErrorIs(t, err, ErrTooLarge)
 	m = sample()
 	m.Topic = strings.Repeat("t", 32768)
-	_, err = EncodedSize(m)
+	_, err = Measure(m, false)
 	require.ErrorIs(t, err, ErrTooLarge)
 }
 
@@ -92,9 +93,9 @@ func TestCRCProperty(t *testing.T) {
 	m.Properties = []byte("TAGS\x01TagA") // the last separator is missing
 	rec, err := AppendCRC(nil, m)
 	require.NoError(t, err)
-	size, err := EncodedSizeCRC(m)
+	l, err := Measure(m, true)
 	require.NoError(t, err)
-	require.Len(t, rec, size)
+	require.Len(t, rec, l.Size())
 	PatchOffsets(rec, 1, 2, 3)
 	PatchCRC(rec)
 	require.NoError(t, CheckCRC(rec))

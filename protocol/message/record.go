@@ -56,10 +56,13 @@ func corrupt(format string, args ...any) error {
 // CRC is the checksum of bodies and records: CRC-32 (IEEE) without its top bit.
 func CRC(b []byte) uint32 { return crc32.ChecksumIEEE(b) & math.MaxInt32 }
 
-// layout holds what the size of a record depends on.
-type layout struct {
+// Layout is the shape of a message's record and the checksum of its body, worked
+// out ahead, so that the record can be written later into room that is just large
+// enough.
+type Layout struct {
 	sysFlag      int32 // with the host bits that fit the hosts
 	magic        uint32
+	crc          uint32 // of the body; Measure's alone
 	size         int
 	reserved     int  // bytes kept for the checksum property
 	addSeparator bool // the properties lack their last separator
@@ -73,7 +76,7 @@ func isV6(host netip.AddrPort, flagged bool) bool {
 }
 
 // measure works out the layout of m, with or without the checksum property.
-func measure(m *Message, withCRC bool) (l layout, err error) {
+func measure(m *Message, withCRC bool) (l Layout, err error) {
 	l.sysFlag = m.SysFlag &^ (SysFlagBornHostV6 | SysFlagStoreHostV6)
 	l.size = minRecord + len(m.Body) + len(m.Topic) + len(m.Properties)
 	if isV6(m.BornHost, m.SysFlag&SysFlagBornHostV6 != 0) {
@@ -113,47 +116,51 @@ func measure(m *Message, withCRC bool) (l layout, err error) {
 	return l, nil
 }
 
-// EncodedSize is the number of bytes Append will write for m. An error wraps
-// ErrTooLarge.
-func EncodedSize(m *Message) (int, error) {
-	l, err := measure(m, false)
-	return l.size, err
+// Measure gives the layout of m's record, with or without the checksum property
+// (enabledAppendPropCRC). An error wraps ErrTooLarge.
+func Measure(m *Message, withCRC bool) (Layout, error) {
+	l, err := measure(m, withCRC)
+	if err == nil {
+		l.crc = CRC(m.Body)
+	}
+	return l, err
 }
 
-// EncodedSizeCRC is EncodedSize for AppendCRC.
-func EncodedSizeCRC(m *Message) (int, error) {
-	l, err := measure(m, true)
-	return l.size, err
-}
+// Size is the number of bytes that Append will write.
+func (l Layout) Size() int { return l.size }
+
+// Append appends the record of m, the message that was measured, as the function
+// Append or AppendCRC does. Offsets and times may have changed since.
+func (l Layout) Append(dst []byte, m *Message) []byte { return appendRecord(dst, m, l) }
 
 // Append appends the record of m, with the offsets and times m has. The layout is
 // V2 when the topic is longer than 127 bytes, otherwise V1; the host bits of the
 // sysFlag follow the hosts, and the body checksum is worked out here. On an error,
 // which wraps ErrTooLarge, dst is returned as it was.
 func Append(dst []byte, m *Message) ([]byte, error) {
-	l, err := measure(m, false)
+	l, err := Measure(m, false)
 	if err != nil {
 		return dst, err
 	}
-	return appendRecord(dst, m, l), nil
+	return l.Append(dst, m), nil
 }
 
 // AppendCRC is Append with the checksum property (enabledAppendPropCRC) at the end
 // of the properties. Its digits are still empty: PatchCRC fills them in when the
 // offsets and the store time stand.
 func AppendCRC(dst []byte, m *Message) ([]byte, error) {
-	l, err := measure(m, true)
+	l, err := Measure(m, true)
 	if err != nil {
 		return dst, err
 	}
-	return appendRecord(dst, m, l), nil
+	return l.Append(dst, m), nil
 }
 
-func appendRecord(dst []byte, m *Message, l layout) []byte {
+func appendRecord(dst []byte, m *Message, l Layout) []byte {
 	b := binary.BigEndian
 	dst = b.AppendUint32(dst, uint32(l.size))
 	dst = b.AppendUint32(dst, l.magic)
-	dst = b.AppendUint32(dst, CRC(m.Body))
+	dst = b.AppendUint32(dst, l.crc)
 	dst = b.AppendUint32(dst, uint32(m.QueueID))
 	dst = b.AppendUint32(dst, uint32(m.Flag))
 	dst = b.AppendUint64(dst, uint64(m.QueueOffset))

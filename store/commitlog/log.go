@@ -205,8 +205,19 @@ func (l *Log) Fits(n int) bool {
 	return l.cur != nil && int64(n)+BlankSize <= l.cur.base+l.cur.size-l.pos
 }
 
-// Append writes records at End with one pwrite and makes them readable. A failed
-// write is final. REQUIRES: the appender, Fits(len(data)).
+// MaxRoom is the most that Room gives.
+const MaxRoom = chunkSize
+
+// Room lends memory of the log for the records that go to End: an empty slice
+// that takes n bytes and perhaps more. What is written there and then given to
+// Append needs no copy to stay in memory for the readers that keep up. It is nil
+// when n is more than MaxRoom. The next call takes the memory back. REQUIRES: the
+// appender.
+func (l *Log) Room(n int) []byte { return l.tail.room(l.pos, n) }
+
+// Append writes records at End with one pwrite and makes them readable. Data that
+// stands in Room belongs to the log from then on; other data is the caller's
+// again. A failed write is final. REQUIRES: the appender, Fits(len(data)).
 func (l *Log) Append(data []byte) error {
 	if err := l.Failed(); err != nil {
 		return err

@@ -34,7 +34,7 @@ func appendOne(t testing.TB, l *Log, body string) int64 {
 	}
 	at := l.End()
 	message.PatchOffsets(rec, 0, at, 1234)
-	require.NoError(t, l.Append(rec))
+	require.NoError(t, l.Append(append(l.Room(len(rec)), rec...)))
 	return at
 }
 
@@ -117,6 +117,39 @@ func TestLog_RefusesDirectoriesThatDoNotFit(t *testing.T) {
 			require.ErrorAs(t, err, &c)
 		})
 	}
+}
+
+func TestLog_RoomNeedsNoCopy(t *testing.T) {
+	l := openLog(t, vfs.NewMem())
+	appendOne(t, l, "first")
+	at := l.End()
+	room := l.Room(10)
+	require.Empty(t, room)
+	require.GreaterOrEqual(t, cap(room), 10)
+	data := append(room, "0123456789"...)
+	_, ok := l.View(at, 1)
+	require.False(t, ok, "not appended yet")
+	require.NoError(t, l.Append(data))
+	v, ok := l.View(at, 10)
+	require.True(t, ok)
+	require.Same(t, &data[0], &v.Bytes[0])
+	v.Release()
+
+	require.Nil(t, l.Room(MaxRoom+1))
+	at = l.End()
+	require.NoError(t, l.Append([]byte("foreign memory")))
+	_, ok = l.View(at, 1)
+	require.False(t, ok, "of the caller, who may write to it")
+	b := make([]byte, 14)
+	require.NoError(t, l.Read(b, at))
+	require.Equal(t, "foreign memory", string(b))
+
+	at = l.End()
+	require.NoError(t, l.Append(append(l.Room(5), "again"...)))
+	v, ok = l.View(at, 5)
+	require.True(t, ok, "what follows is kept again")
+	require.Equal(t, "again", string(v.Bytes[:5]))
+	v.Release()
 }
 
 func TestLog_ViewsOutliveTheTail(t *testing.T) {

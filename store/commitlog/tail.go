@@ -85,20 +85,29 @@ func newTail(bytes int) *tail {
 	return &tail{keep: max(bytes/chunkSize, 2), pool: chunks{size: chunkSize, keep: 2}}
 }
 
-// add takes over a copy of data, which was written at off. One caller at a time.
-func (t *tail) add(data []byte, off int64) {
-	for len(data) > 0 {
-		c := t.last()
-		if c == nil || c.base+int64(c.used) != off || len(c.buf)-c.used < len(data) {
-			c = t.push(off)
-		}
-		n := copy(c.buf[c.used:], data)
-		t.mu.Lock()
-		c.used += n
-		t.mu.Unlock()
-		data = data[n:]
-		off += int64(n)
+// room lends the rest of a chunk for what will be written at off, at least n
+// bytes, nil when no chunk is that large. One caller at a time.
+func (t *tail) room(off int64, n int) []byte {
+	if n > chunkSize {
+		return nil
 	}
+	c := t.last()
+	if c == nil || c.base+int64(c.used) != off || len(c.buf)-c.used < n {
+		c = t.push(off)
+	}
+	return c.buf[c.used:c.used]
+}
+
+// add makes data readable, which was written at off, when it stands in the room
+// that was lent last; anything else is not kept. One caller at a time.
+func (t *tail) add(data []byte, off int64) {
+	c := t.last()
+	if len(data) == 0 || c == nil || c.base+int64(c.used) != off || len(c.buf)-c.used < len(data) || &c.buf[c.used] != &data[0] {
+		return
+	}
+	t.mu.Lock()
+	c.used += len(data)
+	t.mu.Unlock()
 }
 
 // last is the chunk that grows.
