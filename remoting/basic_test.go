@@ -194,6 +194,45 @@ func TestServer_BatchGetsNeighbours(t *testing.T) {
 	require.Equal(t, []int{4, 1}, sizes)
 }
 
+// What comes while a wake-up runs is taken as it lies in many buffers: no byte is
+// lost where they meet, and none is in another frame's place.
+func TestServer_BurstsOverManyBuffers(t *testing.T) {
+	rs := echoRoutes()
+	held, hold := make(chan struct{}), make(chan struct{})
+	rs.Handle(11, nil, func(r *Request) (*Answer, error) { held <- struct{}{}; <-hold; return &Answer{}, nil })
+	rs.HandleBatches([]protocol.Code{20}, nil, func(qs []*Request) {
+		for _, q := range qs {
+			q.To().Send(&Answer{Body: q.Cmd.Body})
+		}
+	})
+	s, addr := serve(t, ServerOptions{Routes: rs, PoisonFrames: true})
+	p := dialRaw(t, addr)
+	const rounds, frames = 5, 700
+	body := func(i int) string { return strings.Repeat(string(rune('a'+i%26)), i*37%5000) }
+	var b []byte
+	for i := range frames {
+		b = append(b, frameOf(int32(10+i%3/2*10), int32(i), 0, body(i))...)
+	}
+	for range rounds {
+		p.send(frameOf(11, frames, 0, ""))
+		<-held
+		sent := make(chan error, 1)
+		go func() { _, err := p.Write(b); sent <- err }()
+		eventually(t, "a burst that waits", func() bool {
+			c := s.Conns()
+			return len(c) == 1 && c[0].nc.Reader().Len() > inOneAbove
+		})
+		hold <- struct{}{}
+		require.Equal(t, int32(frames), p.recv().Opaque)
+		for i := range frames {
+			a := p.recv()
+			require.Equal(t, int32(i), a.Opaque)
+			require.True(t, body(i) == string(a.Body), "body %d", i)
+		}
+		require.NoError(t, <-sent)
+	}
+}
+
 func TestConn_ServerCallsClient(t *testing.T) {
 	back := NewRoutes()
 	notes := make(chan string, 1)

@@ -19,12 +19,15 @@ const (
 	// keepBelow is the size of a frame up to which the struct it was decoded into
 	// is kept.
 	keepBelow = 64 << 10
+	// inOneAbove is the input from which on it is taken as it lies in buffers.
+	inOneAbove = 64 << 10
 )
 
 // input is what a connection's wake-ups remember.
 type input struct {
 	frames splitter
 	fresh  bool // nothing was read yet: a preamble or TLS may come
+	behind bool // more was read while the last wake-up ran
 	head   []byte
 }
 
@@ -50,19 +53,39 @@ func onRequest(ctx context.Context, nc netpoll.Connection) error {
 		_ = r.Skip(n)
 		return r.Release()
 	}
-	p, err := r.Next(n)
-	if err != nil {
+	if err := c.take(r, n); err != nil {
 		c.fail(fmt.Errorf("read: %w", err))
 		return nil
 	}
-	if c.in.fresh {
-		if p = c.begin(p); p == nil {
-			_ = r.Release()
-			return nil
-		}
-	}
-	c.wake(p)
+	c.in.behind = r.Len() > 0
 	return r.Release()
+}
+
+// take handles n bytes, more than a few of them piece by piece, as netpoll's
+// buffers hold them. Next would copy what stands in more than one, and make those
+// to come as large as all of them together: they would grow with every burst, up
+// to 8 MiB each.
+func (c *Conn) take(r netpoll.Reader, n int) error {
+	if c.in.fresh || n <= inOneAbove && !c.in.behind {
+		p, err := r.Next(n)
+		if err != nil {
+			return err
+		}
+		if c.in.fresh {
+			p = c.begin(p)
+		}
+		if p != nil {
+			c.wake(p)
+		}
+		return nil
+	}
+	s, err := r.Slice(n)
+	if err != nil {
+		return err
+	}
+	pieces := s.(*netpoll.LinkBuffer)
+	c.wake(pieces.GetBytes(nil)...)
+	return pieces.Close()
 }
 
 // tooMuch closes the connection when more input waits than it may. The watchdog
@@ -92,8 +115,9 @@ var wakeups = sync.Pool{New: func() any {
 	return w
 }}
 
-// wake handles the frames that p completes. p is not used after it returns.
-func (c *Conn) wake(p []byte) {
+// wake handles the frames that the pieces complete. They are not used after it
+// returns.
+func (c *Conn) wake(pieces ...[]byte) {
 	if c.quit.Load() {
 		return
 	}
@@ -102,13 +126,16 @@ func (c *Conn) wake(p []byte) {
 	w.conn, w.now = c, c.ep.clock.NowMillis()
 	c.lastRead.Store(w.now)
 	c.in.frames.limit = c.ep.limits.MaxFrame
-	err := c.in.frames.split(p, w.each)
-	w.runBatch()
-	if c.ep.poison {
-		poison(p)
-		poison(c.in.frames.full)
+	var err error
+	for i := 0; i < len(pieces) && err == nil; i++ {
+		err = c.in.frames.split(pieces[i], w.each)
+		w.runBatch()
+		if c.ep.poison {
+			poison(pieces[i])
+			poison(c.in.frames.full)
+		}
+		c.in.frames.done()
 	}
-	c.in.frames.done()
 	w.conn = nil
 	wakeups.Put(w)
 	c.uncork()
