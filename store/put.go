@@ -82,7 +82,7 @@ func (s *Store) LockedFor() int64 {
 	return max(s.clock.NowMillis()-since, 0)
 }
 
-// PutBatch appends messages under one lock and with one write. The Done of each
+// PutBatch appends messages under one lock, with one write for each MiB. The Done of each
 // Put is called once: before PutBatch returns, or later by the committer when the
 // message has to be on disk first. The messages of a Put stand in one file.
 func (s *Store) PutBatch(ps []*Put) {
