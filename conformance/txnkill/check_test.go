@@ -81,4 +81,7 @@ func TestCheck_CountsDuplicates(t *testing.T) {
 	r := h.Check()
 	require.Empty(t, r.Violations)
 	require.Equal(t, 1, r.Duplicated)
+
+	h.Read(append(found, found[0], found[0])) // one kill is no reason for two
+	require.Equal(t, 1, h.Check().Count(NeedlessCopy))
 }

@@ -14,7 +14,8 @@
 // A broker that dies after it stored a committed message and before it stored
 // the removal entry of the half message (transactionOpBatchInterval) asks again
 // and may store the message a second time, as Java's does. This is counted as
-// duplicated, and a violation when no kill can have been the reason.
+// duplicated, and a violation when there are more copies than kills that can have
+// been the reason.
 //
 // Locks: History.mu, a leaf. The goroutines of a load end before Rig.Cycle goes
 // on.

@@ -154,7 +154,7 @@ const (
 	NotAsked     Kind = "not asked"         // left open, and its producer was not asked, or not again
 	Foreign      Kind = "foreign"           // nobody sent it
 	Wrong        Kind = "wrong content"     // not what was sent
-	NeedlessCopy Kind = "needless copy"     // twice, and no kill explains it
+	NeedlessCopy Kind = "needless copy"     // one more than kills explain
 )
 
 // Violation is one broken promise.
@@ -186,8 +186,8 @@ func (r *Report) Count(k Kind) (n int) {
 	return n
 }
 
-// window is how long after an outcome was sent a kill may be the reason of a
-// second copy: the interval of removal entries and some time on a busy machine.
+// window is how long after an outcome was sent a kill may be the reason of
+// another copy: the interval of removal entries and some time on a busy machine.
 const window = opInterval + 3*time.Second
 
 // Check compares what was promised with the last read.
@@ -200,7 +200,7 @@ func (h *History) Check() *Report {
 		p := PlanOf(n)
 		r.Checks += t.asked
 		r.Duplicated += max(t.copies-1, 0)
-		if t.copies > 1 && !h.explainedLocked(t) {
+		if t.copies-1 > h.reasonsLocked(t) {
 			add(NeedlessCopy, n)
 		}
 		if t.wrong {
@@ -237,15 +237,13 @@ func (h *History) Check() *Report {
 	return r
 }
 
-// explainedLocked says whether a kill came soon enough after an outcome of t.
-// REQUIRES: h.mu is held.
-func (h *History) explainedLocked(t *transaction) bool {
-	for _, at := range t.ended {
-		for _, k := range h.kills {
-			if !k.Before(at) && k.Sub(at) <= window {
-				return true
-			}
+// reasonsLocked is how many kills came soon enough after an outcome of t: each may
+// be the reason of one more copy. REQUIRES: h.mu is held.
+func (h *History) reasonsLocked(t *transaction) (n int) {
+	for _, k := range h.kills {
+		if slices.ContainsFunc(t.ended, func(at time.Time) bool { return !k.Before(at) && k.Sub(at) <= window }) {
+			n++
 		}
 	}
-	return false
+	return n
 }
