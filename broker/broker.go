@@ -78,7 +78,8 @@ type Broker struct {
 	stats     *stats.Manager
 	hold      *hold.Service
 	delay     *delay.Service
-	txn       *txn.Service // from Start on
+	txn       *txn.Service   // from Start on
+	recovered *txn.Recovered // until Start
 	registrar *cluster.Registrar
 	client    *remoting.Client
 	server    *remoting.Server
@@ -124,7 +125,8 @@ func New(opts Options) (*Broker, error) {
 func (b *Broker) openStore() error {
 	o := b.opts.Store
 	storeOptions(&o, b.opts.Config.Get())
-	o.Clock, o.Logger, o.Arrived = b.opts.Clock, b.log, b.hold.Arrived
+	b.recovered = new(txn.Recovered)
+	o.Clock, o.Logger, o.Arrived, o.Recovered = b.opts.Clock, b.log, b.hold.Arrived, b.recovered.Note
 	var err error
 	b.store, err = store.Open(o)
 	return err
@@ -213,7 +215,9 @@ func (b *Broker) Start() error {
 	b.txn = txn.New(txn.Deps{
 		Config: b.opts.Config, Topics: b.topics, Offsets: b.offsets, Producers: b.producers, Store: b.store, Stats: b.stats,
 		Levels: prepare.Levels(cfg.DelayLevels()), Clock: b.opts.Clock, Logger: b.log, StoreHost: b.addr,
+		Recovered: b.recovered,
 	})
+	b.recovered = nil
 	l := newLanes(b.opts.Config)
 	h := b.newHandlers(l)
 	b.routes = newRoutes(h, l, false)

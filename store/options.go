@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/store/consumequeue"
 	"github.com/merlinmq/merlin/store/vfs"
 )
@@ -40,6 +41,10 @@ type Options struct {
 	// Arrived is called when a queue has a new entry that Get can read, from the
 	// dispatcher: it must not block.
 	Arrived func(Arrival)
+	// Recovered is told of each message that a recovery reads, in the order of
+	// the log, of some more than once. It is called by Open; the message and its
+	// bytes are valid during the call. It may be nil.
+	Recovered func(*message.Message)
 
 	StorePathRootDir     string // required
 	StorePathCommitLog   string // root/commitlog; one directory

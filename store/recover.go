@@ -204,6 +204,9 @@ func (r *replay) run(from int64) (int64, string, error) {
 			return err
 		}
 		s.appendedTime.Store(m.StoreTimestamp)
+		if s.o.Recovered != nil {
+			s.o.Recovered(m)
+		}
 		return nil
 	})
 	if err != nil {

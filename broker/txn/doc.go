@@ -22,16 +22,20 @@
 //
 // The Service remembers which half messages were ended (from the removal queue,
 // at start, and from END_TRANSACTION since) and which is the newest copy of a
-// half message that was put again. This mends three things of the Java broker:
+// half message that was put again. This mends four things of the Java broker:
 // a second END_TRANSACTION stores the message a second time there; a producer is
 // asked about a transaction that was ended while its half message was put again;
-// and after a stop before its offsets are written, old and new copies of a half
-// message are both checked. No client can depend on them. The memory of ended
-// transactions is bounded (see table).
+// after a stop before its offsets are written, old and new copies of a half
+// message are both checked; and a broker that dies after it stored a committed
+// message and before its removal entry, which is written up to 3 s later, asks
+// the producer again and stores the message a second time. Here the recovery of
+// the store tells which messages were committed last (Recovered): each names the
+// place of its half message, as Java's do. No client can depend on any of this.
+// The memory of ended transactions is bounded (see table).
 //
 // What stays as in Java: the real message is written before the removal entry,
-// and entries are written in batches. A broker that dies in between asks the
-// producer again, and a committed message may then be stored a second time.
+// and entries are written in batches. A rollback leaves nothing but its entry,
+// so its producer is asked again after a kill.
 //
 // Goroutines: one writes removal entries, one checks; from Start to Shutdown.
 // Lock: table.mu, a leaf, with a condition that END_TRANSACTION waits on while

@@ -49,6 +49,8 @@ type Deps struct {
 	Logger    *slog.Logger
 	// StoreHost is the address that stands in records and message ids.
 	StoreHost netip.AddrPort
+	// Recovered is what the recovery of the store saw, nil when there was none.
+	Recovered *Recovered
 }
 
 // Service ends and checks transactions.
@@ -69,7 +71,8 @@ type Service struct {
 type progress struct{ half, op, phy int64 }
 
 // New makes a service from what the two queues hold. It reads all removal
-// messages and half messages that are not done with.
+// messages and half messages that are not done with, and writes the removal
+// entries that a killed process did not write any more.
 func New(d Deps) *Service {
 	d.Clock = clock.Or(d.Clock)
 	if d.Logger == nil {
@@ -78,6 +81,7 @@ func New(d Deps) *Service {
 	s := &Service{Deps: d, table: newTable(), ops: newOps(), stop: make(chan struct{})}
 	s.half = s.loadHalf()
 	s.loadOps()
+	s.loadRecovered()
 	return s
 }
 

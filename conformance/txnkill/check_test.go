@@ -2,7 +2,6 @@ package txnkill
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -19,7 +18,6 @@ func nth(p Plan) int64 {
 // kept is a history in which all went well, one transaction of each plan.
 func kept() (*History, []Found) {
 	h := NewHistory()
-	now := time.Unix(1000, 0)
 	var found []Found
 	for _, p := range []Plan{Commit, Rollback, CommitWhenAsked, RollbackWhenAsked, CommitAtLast} {
 		n := nth(p)
@@ -28,12 +26,11 @@ func kept() (*History, []Found) {
 		for range p.asks() {
 			h.Asked(n)
 		}
-		h.Ended(n, now)
+		h.Ended(n)
 		if p.Commits() {
 			found = append(found, Found{n, true})
 		}
 	}
-	h.Killed(now.Add(time.Second))
 	return h, found
 }
 
@@ -52,19 +49,16 @@ func TestCheck_SeesEachViolation(t *testing.T) {
 		Vanished:   func(h *History, f []Found) []Found { h.Read(append(f, f[0])); return f },
 		RolledBack: func(_ *History, f []Found) []Found { return append(f, Found{nth(Rollback), true}) },
 		Early: func(h *History, f []Found) []Found {
-			h.all[f[0].N].ended = nil
+			h.all[f[0].N].ended = false
 			return f
 		},
 		NotAsked: func(h *History, f []Found) []Found {
 			h.all[nth(CommitAtLast)].asked = 1 // and not again
 			return f
 		},
-		Foreign: func(_ *History, f []Found) []Found { return append(f, Found{-1, true}) },
-		Wrong:   func(_ *History, f []Found) []Found { f[0].Whole = false; return f },
-		NeedlessCopy: func(h *History, f []Found) []Found {
-			h.kills = []time.Time{time.Unix(1000, 0).Add(window + 1)}
-			return append(f, f[0])
-		},
+		Foreign:    func(_ *History, f []Found) []Found { return append(f, Found{-1, true}) },
+		Wrong:      func(_ *History, f []Found) []Found { f[0].Whole = false; return f },
+		Duplicated: func(_ *History, f []Found) []Found { return append(f, f[0]) },
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			h, found := kept()
@@ -72,16 +66,4 @@ func TestCheck_SeesEachViolation(t *testing.T) {
 			require.Equal(t, 1, h.Check().Count(kind), "%v", h.Check().Violations)
 		})
 	}
-}
-
-// A second copy that a kill explains is counted, not held against the broker.
-func TestCheck_CountsDuplicates(t *testing.T) {
-	h, found := kept()
-	h.Read(append(found, found[0]))
-	r := h.Check()
-	require.Empty(t, r.Violations)
-	require.Equal(t, 1, r.Duplicated)
-
-	h.Read(append(found, found[0], found[0])) // one kill is no reason for two
-	require.Equal(t, 1, h.Check().Count(NeedlessCopy))
 }

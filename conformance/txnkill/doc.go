@@ -11,11 +11,9 @@
 // answer when they are asked. Each cycle waits until the load is in one Moment,
 // kills the broker there, starts it and reads everything.
 //
-// A broker that dies after it stored a committed message and before it stored
+// A Java broker that dies after it stored a committed message and before it stored
 // the removal entry of the half message (transactionOpBatchInterval) asks again
-// and may store the message a second time, as Java's does. This is counted as
-// duplicated, and a violation when there are more copies than kills that can have
-// been the reason.
+// and stores the message a second time. Merlin must not: here it is a violation.
 //
 // Locks: History.mu, a leaf. The goroutines of a load end before Rig.Cycle goes
 // on.

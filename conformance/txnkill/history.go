@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 )
 
 // Plan is what the producer of a transaction says about it.
@@ -42,8 +41,8 @@ func (p Plan) asks() int {
 
 // transaction is what is known about one.
 type transaction struct {
-	stored bool        // the half message was acknowledged
-	ended  []time.Time // when an outcome was sent
+	stored bool // the half message was acknowledged
+	ended  bool // an outcome was sent, whether it arrived or not
 	asked  int
 	before int // copies in the read before
 	copies int // in the last read
@@ -52,10 +51,9 @@ type transaction struct {
 
 // History is what the clients did and saw. It may be used from many goroutines.
 type History struct {
-	mu    sync.Mutex // guards what follows
-	all   map[int64]*transaction
-	kills []time.Time
-	read  []Violation // that a read showed by itself
+	mu   sync.Mutex // guards what follows
+	all  map[int64]*transaction
+	read []Violation // that a read showed by itself
 }
 
 // NewHistory makes an empty one.
@@ -86,11 +84,10 @@ func (h *History) Stored(n int64) {
 }
 
 // Ended notes that an outcome is about to be sent, whether it arrives or not.
-func (h *History) Ended(n int64, at time.Time) {
+func (h *History) Ended(n int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t := h.ofLocked(n)
-	t.ended = append(t.ended, at)
+	h.ofLocked(n).ended = true
 }
 
 // Asked notes that the broker asked about a transaction and says how often it
@@ -101,13 +98,6 @@ func (h *History) Asked(n int64) int {
 	t := h.ofLocked(n)
 	t.asked++
 	return t.asked
-}
-
-// Killed notes that the broker was killed at that time at the latest.
-func (h *History) Killed(at time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.kills = append(h.kills, at)
 }
 
 // Found is one message that was read.
@@ -131,7 +121,7 @@ func (h *History) Read(found []Found) {
 		}
 		t.copies++
 		t.wrong = t.wrong || !f.Whole
-		if len(t.ended) == 0 && PlanOf(f.N).Commits() {
+		if !t.ended && PlanOf(f.N).Commits() {
 			h.read = append(h.read, Violation{Early, f.N})
 		}
 	}
@@ -147,14 +137,14 @@ type Kind string
 
 // The kinds of violations.
 const (
-	Lost         Kind = "lost"              // committed and not there
-	Vanished     Kind = "vanished"          // there, and not any more
-	RolledBack   Kind = "rolled back, seen" // must never be there
-	Early        Kind = "seen too early"    // before its producer said commit
-	NotAsked     Kind = "not asked"         // left open, and its producer was not asked, or not again
-	Foreign      Kind = "foreign"           // nobody sent it
-	Wrong        Kind = "wrong content"     // not what was sent
-	NeedlessCopy Kind = "needless copy"     // one more than kills explain
+	Lost       Kind = "lost"              // committed and not there
+	Vanished   Kind = "vanished"          // there, and not any more
+	RolledBack Kind = "rolled back, seen" // must never be there
+	Early      Kind = "seen too early"    // before its producer said commit
+	NotAsked   Kind = "not asked"         // left open, and its producer was not asked, or not again
+	Foreign    Kind = "foreign"           // nobody sent it
+	Wrong      Kind = "wrong content"     // not what was sent
+	Duplicated Kind = "duplicated"        // there more than once
 )
 
 // Violation is one broken promise.
@@ -168,12 +158,12 @@ func (v Violation) String() string { return fmt.Sprintf("%s: transaction %d", v.
 
 // Report is what a history comes to.
 type Report struct {
-	Transactions       int // whose half message was acknowledged
-	Committed, Found   int // transactions to be committed; of these there
-	RolledBack         int // transactions to be rolled back
-	LeftOpen, Asked    int // transactions not ended at once; of these asked about as often as it takes
-	Checks, Duplicated int // questions in all; second and further copies
-	Violations         []Violation
+	Transactions     int // whose half message was acknowledged
+	Committed, Found int // transactions to be committed; of these there
+	RolledBack       int // transactions to be rolled back
+	LeftOpen, Asked  int // transactions not ended at once; of these asked about as often as it takes
+	Checks           int // questions in all
+	Violations       []Violation
 }
 
 // Count is the number of violations of one kind.
@@ -186,10 +176,6 @@ func (r *Report) Count(k Kind) (n int) {
 	return n
 }
 
-// window is how long after an outcome was sent a kill may be the reason of
-// another copy: the interval of removal entries and some time on a busy machine.
-const window = opInterval + 3*time.Second
-
 // Check compares what was promised with the last read.
 func (h *History) Check() *Report {
 	h.mu.Lock()
@@ -199,9 +185,8 @@ func (h *History) Check() *Report {
 	for n, t := range h.all {
 		p := PlanOf(n)
 		r.Checks += t.asked
-		r.Duplicated += max(t.copies-1, 0)
-		if t.copies-1 > h.reasonsLocked(t) {
-			add(NeedlessCopy, n)
+		if t.copies > 1 {
+			add(Duplicated, n)
 		}
 		if t.wrong {
 			add(Wrong, n)
@@ -235,15 +220,4 @@ func (h *History) Check() *Report {
 	}
 	slices.SortFunc(r.Violations, func(a, b Violation) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.N, b.N)) })
 	return r
-}
-
-// reasonsLocked is how many kills came soon enough after an outcome of t: each may
-// be the reason of one more copy. REQUIRES: h.mu is held.
-func (h *History) reasonsLocked(t *transaction) (n int) {
-	for _, k := range h.kills {
-		if slices.ContainsFunc(t.ended, func(at time.Time) bool { return !k.Before(at) && k.Sub(at) <= window }) {
-			n++
-		}
-	}
-	return n
 }

@@ -121,7 +121,6 @@ func (r *Rig) Cycle(m Moment) error {
 	}
 	if err = l.await(); err == nil {
 		err = r.cluster.KillBroker()
-		r.history.Killed(time.Now())
 	}
 	close(gone)
 	c.close()
@@ -218,11 +217,11 @@ func (l *load) transaction(c *client) error {
 	}
 	switch PlanOf(n) {
 	case Commit:
-		h.Ended(n, time.Now())
+		h.Ended(n)
 		l.reached(CommitInFlight)
 		return c.end(n, at, message.SysFlagCommit, false)
 	case Rollback:
-		h.Ended(n, time.Now())
+		h.Ended(n)
 		l.reached(RollbackInFlight)
 		return c.end(n, at, message.SysFlagRollback, false)
 	case CommitAtLast:
@@ -244,7 +243,7 @@ func (l *load) answer(c *client, n int64, at half) {
 		outcome = message.SysFlagCommit
 	}
 	if outcome != 0 {
-		l.rig.history.Ended(n, time.Now())
+		l.rig.history.Ended(n)
 	}
 	if err := c.end(n, at, outcome, true); errors.Is(err, errRefused) {
 		l.stop(fmt.Errorf("answer about transaction %d: %w", n, err))
@@ -302,9 +301,9 @@ func (r *Rig) Line(rep *Report) string {
 	for _, m := range Moments() {
 		at = append(at, fmt.Sprintf("%s %d", m, r.kills[m]))
 	}
-	others := len(rep.Violations) - rep.Count(Lost) - rep.Count(RolledBack) - rep.Count(NotAsked)
+	others := len(rep.Violations) - rep.Count(Lost) - rep.Count(RolledBack) - rep.Count(NotAsked) - rep.Count(Duplicated)
 	return fmt.Sprintf("kills = %d (%s), transactions = %d, committed = %d, found = %d, lost = %d, rolled back = %d, rolled back seen = %d, "+
 		"left open = %d, asked again = %d, not asked = %d, checks = %d, duplicated = %d, other violations = %d",
 		r.Kills(), strings.Join(at, ", "), rep.Transactions, rep.Committed, rep.Found, rep.Count(Lost), rep.RolledBack, rep.Count(RolledBack),
-		rep.LeftOpen, rep.Asked, rep.Count(NotAsked), rep.Checks, rep.Duplicated, others)
+		rep.LeftOpen, rep.Asked, rep.Count(NotAsked), rep.Checks, rep.Count(Duplicated), others)
 }
