@@ -15,11 +15,15 @@ import (
 const (
 	// queueStep is how many consume queues one command of the dispatcher treats.
 	queueStep = 256
+	// unusedFor is how long a file of a consume queue may lie unused before it is
+	// closed, at the least; twice as long at the most.
+	unusedFor = time.Minute
 	// manualRuns is how often files may go outside the hours after CleanNow.
 	manualRuns = 20
 )
 
-// cleaner owns the goroutine that writes checkpoints and deletes old files.
+// cleaner owns the goroutine that writes checkpoints, deletes old files and closes
+// unused ones.
 type cleaner struct {
 	s    *Store
 	cmds chan func()
@@ -27,14 +31,15 @@ type cleaner struct {
 	lastPoint  time.Time // of the last checkpoint
 	pointPos   int64     // dispatched then
 	lastClean  time.Time
-	manual     int  // runs that are left
-	immediate  bool // delete whatever its age
+	lastClose  time.Time // of unused files
+	manual     int       // runs that are left
+	immediate  bool      // delete whatever its age
 	cleanedMin int64
 }
 
 func newCleaner(s *Store) *cleaner {
 	now := s.clock.Now()
-	return &cleaner{s: s, cmds: make(chan func()), lastPoint: now, lastClean: now,
+	return &cleaner{s: s, cmds: make(chan func()), lastPoint: now, lastClean: now, lastClose: now,
 		pointPos: s.dispatch.pos.Load(), cleanedMin: s.clog.Min()}
 }
 
@@ -78,6 +83,10 @@ func (c *cleaner) tick() {
 	if now.Sub(c.lastClean) >= s.o.CleanResourceInterval {
 		c.lastClean = now
 		c.clean()
+	}
+	if now.Sub(c.lastClose) >= unusedFor {
+		c.lastClose = now
+		s.queues.CloseUnused()
 	}
 }
 

@@ -16,7 +16,8 @@
 // pwrite when that many are there or a second has passed; readers look there
 // first. What is lost in a crash is built again from the commit log. Nothing
 // here costs a file descriptor or a goroutine for each queue: at most
-// Options.MaxOpen files are open, the least recently used are closed.
+// Options.MaxOpen files are open, the least recently used are closed, and so are
+// those that CloseUnused finds unused.
 //
 // No goroutine is owned here. Put, WriteTails, Clean, Drop and the recovery want
 // one caller at a time (the dispatcher); readers are free.

@@ -16,10 +16,11 @@ type fileKey struct {
 
 // handle is an open file with the number of its users.
 type handle struct {
-	key  fileKey
-	file vfs.File
-	refs int  // guarded by files.mu
-	dead bool // to be closed by the last user; guarded by files.mu
+	key   fileKey
+	file  vfs.File
+	refs  int  // guarded by files.mu
+	dead  bool // to be closed by the last user; guarded by files.mu
+	round int  // of the last use; guarded by files.mu
 }
 
 // files keeps the most recently used files open.
@@ -27,9 +28,10 @@ type files struct {
 	fs  vfs.FS
 	cap int
 
-	mu   sync.Mutex
-	open map[fileKey]*list.Element // of *handle
-	used *list.List                // most recently used first
+	mu    sync.Mutex
+	open  map[fileKey]*list.Element // of *handle
+	used  *list.List                // most recently used first
+	round int                       // counts the calls of closeUnused
 }
 
 func newFiles(fs vfs.FS, cap int) *files {
@@ -52,13 +54,12 @@ func (s *files) get(q *Queue, base int64, create bool) (*handle, error) {
 	}
 	s.mu.Lock()
 	if e := s.open[key]; e != nil { // somebody else was faster
-		h := e.Value.(*handle)
-		h.refs++
+		h := s.useLocked(e)
 		s.mu.Unlock()
 		_ = f.Close() // nothing was written through it
 		return h, nil
 	}
-	h := &handle{key: key, file: f, refs: 1}
+	h := &handle{key: key, file: f, refs: 1, round: s.round}
 	s.open[key] = s.used.PushFront(h)
 	idle := s.surplusLocked()
 	s.mu.Unlock()
@@ -73,9 +74,15 @@ func (s *files) hit(key fileKey) *handle {
 	if e == nil {
 		return nil
 	}
+	return s.useLocked(e)
+}
+
+// useLocked takes an open file for one more user. REQUIRES: s.mu.
+func (s *files) useLocked(e *list.Element) *handle {
 	s.used.MoveToFront(e)
 	h := e.Value.(*handle)
 	h.refs++
+	h.round = s.round
 	return h
 }
 
@@ -92,6 +99,24 @@ func (s *files) surplusLocked() []vfs.File {
 		e = prev
 	}
 	return out
+}
+
+// closeUnused closes the files that nobody has used since the call before.
+func (s *files) closeUnused() {
+	s.mu.Lock()
+	var idle []vfs.File
+	for e := s.used.Back(); e != nil && e.Value.(*handle).round < s.round; {
+		prev := e.Prev()
+		if h := e.Value.(*handle); h.refs == 0 {
+			s.used.Remove(e)
+			delete(s.open, h.key)
+			idle = append(idle, h.file)
+		}
+		e = prev
+	}
+	s.round++
+	s.mu.Unlock()
+	closeAll(idle)
 }
 
 // closeAll ignores errors: what these files hold is made durable by the sync of

@@ -76,6 +76,30 @@ func TestQueue_TailAndFilesAreOne(t *testing.T) {
 	}
 }
 
+func TestSet_CloseUnused(t *testing.T) {
+	s := openSet(t, vfs.NewMem(), true)
+	s.files.cap = 100
+	q := s.FindOrCreate("T", 0)
+	fill(t, q, 0, 3*perFile)
+	require.NoError(t, q.WriteTail())
+	require.Equal(t, 3, s.OpenFiles())
+	s.CloseUnused()
+	require.Equal(t, 3, s.OpenFiles(), "used since the last time")
+	checkEntries(t, q, 2*perFile, 3*perFile)
+	h, err := s.files.get(q, 0, false) // somebody is reading it
+	require.NoError(t, err)
+	s.CloseUnused()
+	require.Equal(t, 2, s.OpenFiles())
+	s.CloseUnused()
+	require.Equal(t, 1, s.OpenFiles(), "the one that is being read")
+	_, err = h.file.ReadAt(make([]byte, EntrySize), 0)
+	require.NoError(t, err)
+	s.files.put(h)
+	s.CloseUnused()
+	require.Zero(t, s.OpenFiles())
+	checkEntries(t, q, 0, 3*perFile)
+}
+
 func TestQueue_StartsAboveZeroWithFillers(t *testing.T) {
 	fs := vfs.NewMem()
 	s := openSet(t, fs, true)

@@ -261,5 +261,9 @@ func (s *Set) Drop(qs []*Queue) error {
 // OpenFiles is the number of files that are open now.
 func (s *Set) OpenFiles() int { return s.files.count() }
 
+// CloseUnused closes the files that nobody has used since the call before. They are
+// opened again when they are needed.
+func (s *Set) CloseUnused() { s.files.closeUnused() }
+
 // Close closes the files. It writes nothing.
 func (s *Set) Close() { s.files.closeIdle() }
