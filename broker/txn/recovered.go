@@ -14,8 +14,15 @@ const recoveredLimit = opsLimit + 1000
 // messages were stored, which New makes up for then. The zero value is empty; it
 // belongs to one goroutine.
 type Recovered struct {
-	halves []int64 // places of half messages in the log; a ring
-	next   int
+	commits []commit // a ring
+	next    int
+}
+
+// commit is a committed message: the place of its half message in the log, and
+// its identity. Retries and delayed messages of it keep the flag and have place 0.
+type commit struct {
+	half int64
+	id   string
 }
 
 // Note takes a message of the log (store.Options.Recovered).
@@ -23,11 +30,12 @@ func (r *Recovered) Note(m *message.Message) {
 	if message.TransactionType(m.SysFlag) != message.SysFlagCommit {
 		return
 	}
-	if len(r.halves) < recoveredLimit {
-		r.halves = append(r.halves, m.PreparedTransactionOffset)
+	c := commit{m.PreparedTransactionOffset, identity(m)}
+	if len(r.commits) < recoveredLimit {
+		r.commits = append(r.commits, c)
 		return
 	}
-	r.halves[r.next] = m.PreparedTransactionOffset
+	r.commits[r.next] = c
 	r.next = (r.next + 1) % recoveredLimit
 }
 
@@ -38,12 +46,12 @@ func (s *Service) loadRecovered() {
 		return
 	}
 	limit, now, n := s.Config.Get().TransactionOpMsgMaxSize, s.Clock.NowMillis(), 0
-	for _, phy := range s.Recovered.halves {
-		m, err := s.read(phy)
-		if err != nil || m.Topic != topic.TransHalf || m.QueueID != 0 {
-			continue // it expired, or it never was one
+	for _, c := range s.Recovered.commits {
+		m, err := s.read(c.half)
+		if err != nil || m.Topic != topic.TransHalf || m.QueueID != 0 || identity(m) != c.id {
+			continue // it expired, or it never was one, or another message's
 		}
-		at, open := s.table.claim(m.QueueOffset, identity(m))
+		at, open := s.table.claim(m.QueueOffset, c.id)
 		if !open {
 			continue
 		}
