@@ -86,10 +86,17 @@ func (s *files) useLocked(e *list.Element) *handle {
 	return h
 }
 
-// surplusLocked takes idle files off the end. REQUIRES: s.mu.
+// surplusLocked takes idle files off the end while there are too many. REQUIRES:
+// s.mu.
 func (s *files) surplusLocked() []vfs.File {
+	return s.takeIdleLocked(func(*handle) bool { return len(s.open) > s.cap })
+}
+
+// takeIdleLocked takes idle files off the end as long as more says so. REQUIRES:
+// s.mu.
+func (s *files) takeIdleLocked(more func(last *handle) bool) []vfs.File {
 	var out []vfs.File
-	for e := s.used.Back(); e != nil && len(s.open) > s.cap; {
+	for e := s.used.Back(); e != nil && more(e.Value.(*handle)); {
 		prev := e.Prev()
 		if h := e.Value.(*handle); h.refs == 0 {
 			s.used.Remove(e)
@@ -104,16 +111,7 @@ func (s *files) surplusLocked() []vfs.File {
 // closeUnused closes the files that nobody has used since the call before.
 func (s *files) closeUnused() {
 	s.mu.Lock()
-	var idle []vfs.File
-	for e := s.used.Back(); e != nil && e.Value.(*handle).round < s.round; {
-		prev := e.Prev()
-		if h := e.Value.(*handle); h.refs == 0 {
-			s.used.Remove(e)
-			delete(s.open, h.key)
-			idle = append(idle, h.file)
-		}
-		e = prev
-	}
+	idle := s.takeIdleLocked(func(h *handle) bool { return h.round < s.round })
 	s.round++
 	s.mu.Unlock()
 	closeAll(idle)
