@@ -87,6 +87,7 @@ func (c *cleaner) tick() {
 	if now.Sub(c.lastClose) >= unusedFor {
 		c.lastClose = now
 		s.queues.CloseUnused()
+		s.clog.CloseUnused()
 	}
 }
 

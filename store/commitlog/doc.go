@@ -16,7 +16,7 @@
 // One goroutine, the preparer, allocates the next segment ahead of time; Open
 // starts it and Close waits for it. Append, Roll and Cut want one caller at a
 // time (the store's append lock), Flush one (the committer), Remove one (the
-// cleaner); readers are free.
+// cleaner, which calls CloseUnused too); readers are free.
 //
 // Reading goes through what is cheapest: the tail of the log, which is kept in
 // memory; a mapping of the segment, for ranges that the machine has in memory; and

@@ -406,15 +406,46 @@ func (l *Log) Segments() []int64 {
 
 // find gives the segment of an offset with a reference taken, or nil.
 func (l *Log) find(off int64) *segment {
-	segs := *l.segs.Load()
-	if len(segs) == 0 || off < segs[0].base {
-		return nil
+	for {
+		list := l.segs.Load()
+		segs := *list
+		if len(segs) == 0 || off < segs[0].base {
+			return nil
+		}
+		i := (off - segs[0].base) / l.o.SegmentSize
+		if i >= int64(len(segs)) {
+			return nil
+		}
+		if segs[i].acquire() {
+			return segs[i]
+		}
+		if l.segs.Load() == list {
+			return nil // it is being closed, with the log
+		}
+		// It was deleted or, by CloseUnused, replaced.
 	}
-	i := (off - segs[0].base) / l.o.SegmentSize
-	if i >= int64(len(segs)) || !segs[i].acquire() {
-		return nil
+}
+
+// CloseUnused closes the files that nobody has read since the call before and that
+// are written and durable to their end. They are opened again when they are needed.
+func (l *Log) CloseUnused() {
+	flushed := l.flushed.Load()
+	l.segMu.Lock()
+	segs := slices.Clone(*l.segs.Load())
+	var idle []*segment
+	for i, s := range segs {
+		if s.base+s.size <= flushed && s.idle() {
+			segs[i] = newSegment(l.o.FS, l.o.Dir, s.base, s.size)
+			idle = append(idle, s)
+		}
 	}
-	return segs[i]
+	if len(idle) > 0 {
+		l.segs.Store(&segs)
+	}
+	l.segMu.Unlock()
+	for _, s := range idle {
+		s.release()
+	}
 }
 
 // Path is the file that offset lies in.

@@ -18,6 +18,7 @@ type segment struct {
 	base int64
 	size int64
 	refs atomic.Int32
+	used atomic.Bool // since the last CloseUnused
 
 	mu sync.Mutex
 	// file is opened at the first use. Guarded by mu.
@@ -73,6 +74,9 @@ func (s *segment) release() {
 
 // open gives the file. REQUIRES: the caller holds a reference.
 func (s *segment) open() (vfs.File, error) {
+	if !s.used.Load() {
+		s.used.Store(true)
+	}
 	if f := s.ready.Load(); f != nil {
 		return *f, nil
 	}
@@ -88,6 +92,10 @@ func (s *segment) open() (vfs.File, error) {
 	s.setLocked(f)
 	return f, nil
 }
+
+// idle says whether the file is open and nobody has asked for it since the last
+// call.
+func (s *segment) idle() bool { return !s.used.Swap(false) && s.ready.Load() != nil }
 
 // setLocked installs the file. REQUIRES: s.mu, or a segment nobody else knows.
 func (s *segment) setLocked(f vfs.File) {
