@@ -26,6 +26,7 @@ type getter struct {
 	r   *GetRequest
 	res *GetResult
 
+	now      int64 // ms
 	maxPhy   int64 // end of the log
 	memory   int64 // bytes behind the end that count as in memory
 	maxBytes int
@@ -52,7 +53,7 @@ func (s *Store) Get(r *GetRequest, res *GetResult) {
 	*res = GetResult{Records: res.Records[:0], held: res.held[:0], Next: r.Offset}
 	begin := s.clock.NowMillis()
 	if s.enter() {
-		s.get(r, res)
+		s.get(r, res, begin)
 		s.leave()
 	} else {
 		res.Status = NoMessageInQueue
@@ -66,7 +67,7 @@ func (s *Store) Get(r *GetRequest, res *GetResult) {
 	raise(&s.stats.getMax, s.clock.NowMillis()-begin)
 }
 
-func (s *Store) get(r *GetRequest, res *GetResult) {
+func (s *Store) get(r *GetRequest, res *GetResult, now int64) {
 	q := s.queues.Find(r.Topic, r.QueueID)
 	if q == nil {
 		res.Status, res.Next = NoMessageInQueue, 0
@@ -86,7 +87,7 @@ func (s *Store) get(r *GetRequest, res *GetResult) {
 	default:
 		g := getters.Get().(*getter)
 		*g = getter{s: s, r: r, res: res, next: r.Offset, maxPhy: s.clog.Max(), maxBytes: r.MaxBytes,
-			memory: s.memoryBytes()}
+			memory: s.memoryBytes(), now: now}
 		if g.maxBytes <= 0 {
 			g.maxBytes = 1 << 27
 		}
@@ -245,7 +246,7 @@ func (g *getter) fetch(es []consumequeue.Entry) bool {
 		return true
 	}
 	a := g.ahead(es)
-	if v, ok := g.s.clog.Mapped(start, a.all); ok {
+	if v, ok := g.s.clog.Mapped(start, a.all, g.now); ok {
 		g.hold(held{view: v}, v.Bytes, start)
 		return true
 	}

@@ -11,12 +11,51 @@ import (
 // mapping that was looked at take memory of their own.
 const maxMapped = 16
 
+const (
+	// pieceSize is how much of a mapping is asked for at a time whether it is in
+	// memory: it serves all who read there in the next moments.
+	pieceSize = 1 << 20
+	// askAgain is for how long (ms) the answer counts. Pages that leave the
+	// memory meanwhile make a reader wait for the disk, nothing worse.
+	askAgain = 100
+)
+
 // mapped is a segment as memory. It is unmapped with its last reference.
 type mapped struct {
 	m    vfs.Mapping
 	base int64
 	last int64 // clock of the last use, guarded by maps.mu
 	refs atomic.Int32
+	// seen has, for each piece, the time of the last answer (ms) shifted left by
+	// one, and whether all of it was in memory as the lowest bit; 0 before.
+	seen []atomic.Int64
+}
+
+// resident says whether [from, to) is in memory. The segment is written up to end.
+func (m *mapped) resident(from, to, end, now int64) bool {
+	for p := from / pieceSize; p*pieceSize < to; p++ {
+		if !m.piece(p, end, now) {
+			return m.m.Resident(from, to)
+		}
+	}
+	return true
+}
+
+// piece says whether a whole piece was in memory a moment ago.
+func (m *mapped) piece(p, end, now int64) bool {
+	from, to := p*pieceSize, min((p+1)*pieceSize, int64(len(m.m.Bytes())))
+	if to > end {
+		return false // its end is in no memory yet
+	}
+	seen := m.seen[p].Load()
+	if age := now - seen>>1; seen == 0 || age < 0 || age >= askAgain {
+		seen = now << 1
+		if m.m.Resident(from, to) {
+			seen |= 1
+		}
+		m.seen[p].Store(seen)
+	}
+	return seen&1 == 1
 }
 
 func (m *mapped) release() {
@@ -82,7 +121,7 @@ func (ms *maps) open(s *segment) *mapped {
 		ms.none = true
 		return nil
 	}
-	x := &mapped{m: m, base: s.base, last: ms.clock}
+	x := &mapped{m: m, base: s.base, last: ms.clock, seen: make([]atomic.Int64, (s.size+pieceSize-1)/pieceSize)}
 	x.refs.Store(2) // the list's and the caller's
 	return x
 }

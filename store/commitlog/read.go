@@ -31,9 +31,10 @@ func (l *Log) View(off int64, n int) (View, bool) {
 }
 
 // Mapped gives the bytes of [off, end) when they lie in one segment and in the
-// machine's memory: no copy is made.
-func (l *Log) Mapped(off, end int64) (View, bool) {
-	if end > l.max.Load() || end-off > vfs.MaxResident {
+// machine's memory, as far as that is known at now (ms): no copy is made.
+func (l *Log) Mapped(off, end, now int64) (View, bool) {
+	last := l.max.Load()
+	if end > last || end-off > vfs.MaxResident {
 		return View{}, false
 	}
 	s := l.find(off)
@@ -49,7 +50,7 @@ func (l *Log) Mapped(off, end int64) (View, bool) {
 		return View{}, false
 	}
 	off, end = off-s.base, end-s.base
-	if !m.m.Resident(off, end) {
+	if !m.resident(off, end, last-s.base, now) {
 		m.release()
 		return View{}, false
 	}

@@ -41,6 +41,10 @@ func TestLog_CloseUnused(t *testing.T) {
 	for range 20 {
 		appendOne(t, l, string(make([]byte, 1000)))
 	}
+	if l.asked { // the next one is being made
+		p := <-l.have
+		l.have <- p
+	}
 	segments := len(l.Segments())
 	require.Greater(t, segments, 5)
 	open := int(fs.n.Load())

@@ -1,0 +1,66 @@
+package commitlog
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// pages is a mapping of which some pages are in memory.
+type pages struct {
+	out   map[int64]bool // pages that are not
+	bytes []byte
+	asked int
+}
+
+func (p *pages) Bytes() []byte { return p.bytes }
+func (p *pages) Close() error  { return nil }
+
+func (p *pages) Resident(from, to int64) bool {
+	p.asked++
+	for page := from / 4096; page*4096 < to; page++ {
+		if p.out[page] {
+			return false
+		}
+	}
+	return true
+}
+
+func TestMapped_AsksForPieces(t *testing.T) {
+	const size = 2*pieceSize + pieceSize/2
+	p := &pages{out: map[int64]bool{}, bytes: make([]byte, size)}
+	m := &mapped{m: p, seen: make([]atomic.Int64, 3)}
+	now := int64(1_000_000)
+	for at := int64(0); at+5000 <= size; at += 5000 {
+		require.True(t, m.resident(at, at+5000, size, now))
+	}
+	require.Equal(t, 3, p.asked, "once a piece")
+
+	// A page that leaves the memory is noticed, soon.
+	p.out[0] = true
+	now += askAgain - 1
+	require.True(t, m.resident(0, 100, size, now))
+	now++
+	require.False(t, m.resident(0, 100, size, now))
+	require.True(t, m.resident(4096, 5000, size, now), "the rest of the piece is there")
+	require.True(t, m.resident(pieceSize-100, pieceSize, size, now))
+	p.asked = 0
+	require.True(t, m.resident(4096, 5000, size, now))
+	require.Equal(t, 1, p.asked, "the piece is known to have a hole")
+
+	// Nor is one that comes back held against its piece for long.
+	delete(p.out, 0)
+	now += askAgain
+	require.True(t, m.resident(0, 100, size, now))
+	p.asked = 0
+	require.True(t, m.resident(4096, 5000, size, now))
+	require.Zero(t, p.asked)
+
+	// Where the log ends the rest of the piece has never been in memory.
+	p.out[pieceSize/4096+100] = true
+	require.True(t, m.resident(pieceSize, pieceSize+5000, pieceSize+8192, now+askAgain))
+	// A clock that was set back asks again.
+	p.out[0] = true
+	require.False(t, m.resident(0, 100, size, now-10*askAgain))
+}
