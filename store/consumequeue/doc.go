@@ -14,7 +14,8 @@
 //
 // New entries gather in memory, up to 64 a queue, and are written with one
 // pwrite when that many are there or a second has passed; readers look there
-// first. What is lost in a crash is built again from the commit log. Nothing
+// first, and then, when they want many entries, into the blocks of the files that
+// were read last. What is lost in a crash is built again from the commit log. Nothing
 // here costs a file descriptor or a goroutine for each queue: at most
 // Options.MaxOpen files are open, the least recently used are closed, and so are
 // those that CloseUnused finds unused.
@@ -23,5 +24,6 @@
 // one caller at a time (the dispatcher); readers are free.
 //
 // Locks, in order: Set.mu (the map of queues), Queue.mu (tail and file bounds),
-// files.mu (open files); no I/O is done under any of them.
+// files.mu (open files); no I/O is done under any of them. block.mu, which nobody
+// waits for, is held while its block is read; files.mu is taken under it.
 package consumequeue

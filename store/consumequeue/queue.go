@@ -58,8 +58,11 @@ type Queue struct {
 	// It belongs to the store, which guards it with its append lock.
 	Next int64
 
-	set *Set
-	dir string
+	set    *Set
+	dir    string
+	serial uint32 // tells queues of the set apart
+	// rewrites counts the changes of entries that were in a file already.
+	rewrites atomic.Int64
 
 	min     atomic.Int64 // first offset whose message is in the log
 	max     atomic.Int64 // one after the last entry
@@ -153,6 +156,7 @@ func (q *Queue) Read(dst []byte, offset int64) (int, error) {
 
 // readSome reads from the tail, or else from one file.
 func (q *Queue) readSome(dst []byte, offset int64) (int64, error) {
+	rewrites := q.rewrites.Load() // before the bounds, which a rewrite changes first
 	q.mu.Lock()
 	if offset >= q.tailAt {
 		n := 0
@@ -165,10 +169,20 @@ func (q *Queue) readSome(dst []byte, offset int64) (int64, error) {
 	base := q.baseOf(offset)
 	ok := base >= q.firstFile && base < q.endFile
 	n := min(int64(len(dst)), (q.tailAt-offset)*EntrySize, base+q.set.o.FileSize-offset*EntrySize)
+	r := blockRead{q: q, at: offset * EntrySize, base: base, end: q.tailAt * EntrySize, rewrites: rewrites}
 	q.mu.Unlock()
 	if !ok {
 		return 0, nil
 	}
+	got, ok, err := q.set.blocks.read(r, dst[:n])
+	if !ok && err == nil {
+		got, err = q.readFile(dst[:n], base, r.at-base)
+	}
+	return int64(got) / EntrySize, err
+}
+
+// readFile reads from one file, which may be short or gone.
+func (q *Queue) readFile(dst []byte, base, at int64) (int, error) {
 	h, err := q.set.files.get(q, base, false)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -177,11 +191,11 @@ func (q *Queue) readSome(dst []byte, offset int64) (int64, error) {
 		return 0, fmt.Errorf("consumequeue: %w", err)
 	}
 	defer q.set.files.put(h)
-	got, err := h.file.ReadAt(dst[:n], offset*EntrySize-base)
+	n, err := h.file.ReadAt(dst, at)
 	if err != nil && err != io.EOF {
 		return 0, fmt.Errorf("consumequeue: read %s: %w", q.path(base), err)
 	}
-	return int64(got) / EntrySize, nil
+	return n, nil
 }
 
 // Get reads one entry; ok is false when there is none.
@@ -238,6 +252,7 @@ func (q *Queue) Repair(e Entry) error {
 	if err := q.WriteTail(); err != nil {
 		return err
 	}
+	defer q.rewrites.Add(1)
 	return q.write(e.Append(nil), e.QueueOffset)
 }
 
@@ -362,6 +377,7 @@ func (q *Queue) write(b []byte, offset int64) error {
 
 // removeFiles deletes what the queue has on disk and in memory.
 func (q *Queue) removeFiles() error {
+	defer q.rewrites.Add(1)
 	q.mu.Lock()
 	first, end := q.firstFile, q.endFile
 	q.firstFile, q.endFile, q.tailAt = 0, 0, 0

@@ -135,6 +135,7 @@ func (s *tailScan) take(e Entry) bool {
 // cut makes end the end of the queue: what follows becomes zeros, later files go.
 // REQUIRES: the tail is empty.
 func (q *Queue) cut(end int64) error {
+	defer q.rewrites.Add(1)
 	size := q.set.o.FileSize
 	keep := q.baseOf(end)
 	if keep == end*EntrySize && keep > q.firstFile {

@@ -27,6 +27,8 @@ type Options struct {
 type Set struct {
 	o     Options
 	files *files
+	// blocks are what readers that are behind have read last.
+	blocks blocks
 	// dirty are, from head on, the queues with entries in memory only, in the
 	// order in which they came; dispatcher.
 	dirty []*Queue
@@ -34,6 +36,7 @@ type Set struct {
 
 	mu     sync.RWMutex
 	topics map[string]map[int32]*Queue
+	serial uint32 // of the newest queue
 }
 
 // Open finds the queues of a directory. They are not readable before Recover.
@@ -131,7 +134,8 @@ func (s *Set) FindOrCreate(topic string, id int32) *Queue {
 	q := qs[id]
 	if q == nil {
 		name := strings.Clone(topic)
-		q = &Queue{Topic: name, ID: id, set: s, dir: filepath.Join(s.o.Dir, name, strconv.Itoa(int(id)))}
+		s.serial++
+		q = &Queue{Topic: name, ID: id, set: s, serial: s.serial, dir: filepath.Join(s.o.Dir, name, strconv.Itoa(int(id)))}
 		qs[id] = q
 	}
 	return q
