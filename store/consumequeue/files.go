@@ -32,7 +32,12 @@ type files struct {
 	open  map[fileKey]*list.Element // of *handle
 	used  *list.List                // most recently used first
 	round int                       // counts the calls of closeUnused
+	late  uint                      // counts the files that were opened
 }
+
+// oneInFront is how many files share one that counts as used more than once, so that
+// the list goes with the times.
+const oneInFront = 32
 
 func newFiles(fs vfs.FS, cap int) *files {
 	return &files{fs: fs, cap: cap, open: map[fileKey]*list.Element{}, used: list.New()}
@@ -60,7 +65,7 @@ func (s *files) get(q *Queue, base int64, create bool) (*handle, error) {
 		return h, nil
 	}
 	h := &handle{key: key, file: f, refs: 1, round: s.round}
-	s.open[key] = s.used.PushFront(h)
+	s.open[key] = s.insertLocked(h)
 	idle := s.surplusLocked()
 	s.mu.Unlock()
 	closeAll(idle)
@@ -86,19 +91,31 @@ func (s *files) useLocked(e *list.Element) *handle {
 	return h
 }
 
+// insertLocked puts a new handle into the list. When all places are taken most go to
+// the end, where the next one pushes them out unless they are used again: with a few
+// more queues than places, one after the other, the oldest is always the one that is
+// needed next. REQUIRES: s.mu.
+func (s *files) insertLocked(h *handle) *list.Element {
+	s.late++
+	if len(s.open) < s.cap || s.late%oneInFront == 0 {
+		return s.used.PushFront(h)
+	}
+	return s.used.PushBack(h)
+}
+
 // surplusLocked takes idle files off the end while there are too many. REQUIRES:
 // s.mu.
 func (s *files) surplusLocked() []vfs.File {
-	return s.takeIdleLocked(func(*handle) bool { return len(s.open) > s.cap })
+	return s.takeIdleLocked(len(s.open)-s.cap, func(*handle) bool { return true })
 }
 
-// takeIdleLocked takes idle files off the end as long as more says so. REQUIRES:
-// s.mu.
-func (s *files) takeIdleLocked(more func(last *handle) bool) []vfs.File {
+// takeIdleLocked takes up to n of the idle files that pick agrees to, from the end
+// on. REQUIRES: s.mu.
+func (s *files) takeIdleLocked(n int, pick func(*handle) bool) []vfs.File {
 	var out []vfs.File
-	for e := s.used.Back(); e != nil && more(e.Value.(*handle)); {
+	for e := s.used.Back(); e != nil && len(out) < n; {
 		prev := e.Prev()
-		if h := e.Value.(*handle); h.refs == 0 {
+		if h := e.Value.(*handle); h.refs == 0 && pick(h) {
 			s.used.Remove(e)
 			delete(s.open, h.key)
 			out = append(out, h.file)
@@ -111,7 +128,7 @@ func (s *files) takeIdleLocked(more func(last *handle) bool) []vfs.File {
 // closeUnused closes the files that nobody has used since the call before.
 func (s *files) closeUnused() {
 	s.mu.Lock()
-	idle := s.takeIdleLocked(func(h *handle) bool { return h.round < s.round })
+	idle := s.takeIdleLocked(len(s.open), func(h *handle) bool { return h.round < s.round })
 	s.round++
 	s.mu.Unlock()
 	closeAll(idle)

@@ -187,3 +187,39 @@ func FuzzRecover(f *testing.F) {
 		require.LessOrEqual(t, q.Min(), q.Max())
 	})
 }
+
+// A few more files than may be open, one after the other: few are opened again.
+func TestFiles_RoundAndRound(t *testing.T) {
+	s := openSet(t, vfs.NewMem(), true)
+	const all, places = 40, 36
+	qs := make([]*Queue, all)
+	for i := range qs {
+		qs[i] = s.FindOrCreate("T", int32(i))
+		fill(t, qs[i], 0, 1)
+		require.NoError(t, qs[i].WriteTail())
+	}
+	s.files.closeIdle()
+	s.files.cap = places
+	pass := func(over []*Queue) int {
+		before := s.files.late
+		for _, q := range over {
+			checkEntries(t, q, 0, 1)
+			require.LessOrEqual(t, s.OpenFiles(), places)
+		}
+		return int(s.files.late - before)
+	}
+	require.Equal(t, all, pass(qs))
+	for range 20 {
+		require.LessOrEqual(t, pass(qs), all/2)
+	}
+	// When others are needed, they do not lose their places for ever.
+	s.files.cap = 8
+	s.files.closeIdle()
+	pass(qs[:8])
+	opened := 0
+	for range 100 {
+		opened += pass(qs[10:12])
+	}
+	require.Less(t, opened, 80)
+	require.Zero(t, pass(qs[10:12]))
+}
