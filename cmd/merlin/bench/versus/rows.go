@@ -28,6 +28,10 @@ var works = []work{
 	{id: "open", title: "open loop at half of Java's send 64×1", args: words("send -c 64 -rate {rate} -topic w8 -d {s}")},
 	{id: "tail", title: "send to long-polling consumer at 2,000/s", args: words("tail -rate 2000 -topic w9 -d {s}")},
 	{id: "10k", title: "send 8×256 over 10,000 queues", args: words("send -c 8 -w 256 -topics 1250 -queues 8 -topic w10 -d {s}")},
+	// In the same process, so that the three differ in their queues alone.
+	{id: "8near", title: "send 8×256 over 8 queues, beside 10,000", args: words("send -c 8 -w 256 -topic w4 -d {s}")},
+	{id: "10kfull", title: "send 8×256 over 10,000 queues with files", args: words("send -c 8 -w 256 -topics 1250 -queues 8 -topic w10 -d {s}"),
+		fill: words("send -c 8 -w 256 -topics 1250 -queues 8 -topic w10 -count 1000000 -d 60s -warmup 0")},
 	// The two have their own server: the smallest heap that works.
 	{id: "start", title: "start to the first answer, empty store"},
 	{id: "load512", title: "send 64×1 for the memory under load", args: words("send -c 64 -w 1 -topic w11 -d {s}")},
@@ -46,7 +50,7 @@ func stages(k kind, heap string) []stage {
 	case java:
 		return []stage{
 			{how: how{heap: "512m"}, works: []string{"start", "load512"}},
-			{how: how{heap: heap}, warm: true, works: []string{"64x1", "8x32one", "8x32", "8x256", "open", "tail", "pull", "10k"}},
+			{how: how{heap: heap}, warm: true, works: []string{"64x1", "8x32one", "8x32", "8x256", "open", "tail", "pull", "10k", "8near", "10kfull"}},
 			{how: how{heap: heap, sync: true}, warm: true, works: []string{"64x1sync", "8x32sync"}},
 		}
 	case merlin:
@@ -55,7 +59,7 @@ func stages(k kind, heap string) []stage {
 			{works: []string{"64x1", "8x32one", "8x32", "open", "tail"}},
 			{works: []string{"8x256"}},
 			{works: []string{"pull"}},
-			{works: []string{"10k"}},
+			{works: []string{"10k", "8near", "10kfull"}},
 			{how: how{sync: true}, works: []string{"64x1sync", "8x32sync"}},
 		}
 	}
@@ -144,8 +148,10 @@ func rows() []row {
 		{title: "the same, p99.9 ms", work: "open", of: p999, format: small},
 		{title: "send to long-polling consumer at 2,000/s, p50 ms", work: "tail", of: p50, format: small, java: atMost(0.25)},
 		{title: "the same, p99 ms", work: "tail", of: p99, format: small},
-		{title: "send 8×256 over 10,000 queues, /s", work: "10k", of: rate, format: kilo},
-		{title: "the same ÷ 8 queues of the same broker", work: "10k", of: part, format: small, alone: atLeast(0.95)},
+		{title: "send 8×256 over 10,000 queues that have no files yet, /s", work: "10k", of: rate, format: kilo},
+		{title: "the same ÷ 8 queues of the same process", work: "10k", of: part, format: small, alone: atLeast(0.95)},
+		{title: "send 8×256 over 10,000 queues that have their files, /s", work: "10kfull", of: rate, format: kilo},
+		{title: "the same ÷ 8 queues of the same process", work: "10kfull", of: part, format: small, alone: atLeast(0.95)},
 		{title: "resident memory, idle, MiB (Java: 512 MiB heap)", work: "start", of: idle, format: small, java: fifteenth},
 		{title: "anonymous memory under load, all works on 8 queues, MiB (Java: resident idle, 512 MiB heap)", work: "load512", of: peakOfAll, javaWork: "start", javaOf: idle, format: small, java: fifteenth},
 		{title: "the same, send 64×1 only, MiB (Java: 512 MiB heap)", work: "load512", of: anon, format: small},

@@ -84,7 +84,7 @@ func TestReplace(t *testing.T) {
 
 func TestNeeds(t *testing.T) {
 	c := &comparison{wanted: regexp.MustCompile("^(open|10k)$")}
-	for id, want := range map[string]bool{"open": true, "64x1": true, "10k": true, "8x256": true, "8x32": false, "start": false, "64x1sync": false} {
+	for id, want := range map[string]bool{"open": true, "64x1": true, "10k": true, "8near": true, "10kfull": true, "8x256": false, "8x32": false, "start": false, "64x1sync": false} {
 		require.Equal(t, want, c.needs(id), id)
 	}
 }
