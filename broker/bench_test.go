@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
 	"github.com/merlinmq/merlin/protocol/wire"
 )
@@ -84,6 +85,56 @@ func BenchmarkPull(b *testing.B) {
 			frames = wire.AppendHead(frames, &wire.Outgoing{Code: int32(protocol.PullMessage.Code), Opaque: q, Header: h, Version: 401}, 0)
 		}
 		exchange(b, c, frames, in, queues)
+	}
+}
+
+// BenchmarkCommit stores offsets of eight queues, 32 in a write.
+func BenchmarkCommit(b *testing.B) {
+	benchmarkFrames(b, 32, func(i int) (*wire.Outgoing, []byte) {
+		h := &header.UpdateConsumerOffsetRequest{ConsumerGroup: wire.Some("BenchGroup"), Topic: wire.Some("Bench"),
+			QueueID: wire.Some(int32(i % 8)), CommitOffset: wire.Some(int64(i))}
+		return &wire.Outgoing{Code: int32(protocol.UpdateConsumerOffset.Code), Header: h}, nil
+	})
+}
+
+// BenchmarkHeartbeat is the heartbeat of a client with a producer group and a
+// consumer group of two topics, again and again.
+func BenchmarkHeartbeat(b *testing.B) {
+	hb, err := body.Marshal(&body.HeartbeatData{ClientID: "127.0.0.1@1234",
+		ProducerDataSet: []body.ProducerData{{GroupName: "CLIENT_INNER_PRODUCER"}},
+		ConsumerDataSet: []body.ConsumerData{{
+			GroupName: "BenchGroup", ConsumeType: body.ConsumePassively, MessageModel: body.Clustering, ConsumeFromWhere: "CONSUME_FROM_LAST_OFFSET",
+			SubscriptionDataSet: []body.SubscriptionData{
+				{Topic: "Bench", SubString: "TagA || TagB", TagsSet: []string{"TagA", "TagB"}, CodeSet: []int32{2598919, 2598920}, SubVersion: 7, ExpressionType: "TAG"},
+				{Topic: "%RETRY%BenchGroup", SubString: "*", SubVersion: 7, ExpressionType: "TAG"},
+			},
+		}}})
+	require.NoError(b, err)
+	benchmarkFrames(b, 1, func(int) (*wire.Outgoing, []byte) {
+		return &wire.Outgoing{Code: int32(protocol.HeartBeat.Code)}, hb
+	})
+}
+
+// benchmarkFrames exchanges the same window of requests again and again.
+func benchmarkFrames(b *testing.B, window int, request func(i int) (*wire.Outgoing, []byte)) {
+	r := &rig{t: &testing.T{}, dir: b.TempDir()}
+	r.start()
+	defer r.stop()
+	c, err := net.Dial("tcp", r.Addr())
+	require.NoError(b, err)
+	defer c.Close()
+	var frames []byte
+	for i := range window {
+		o, payload := request(i)
+		o.Opaque, o.Version = int32(i), 401
+		frames = append(wire.AppendHead(frames, o, len(payload)), payload...)
+	}
+	in := make([]byte, 1<<20)
+	exchange(b, c, frames, in, window)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; done += window {
+		exchange(b, c, frames, in, window)
 	}
 }
 
