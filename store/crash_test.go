@@ -130,6 +130,9 @@ func TestCrash_AsyncFlushKeepsWhatIsFlushed(t *testing.T) {
 		}}
 		o := crashOptions(in)
 		o.FlushDiskType, o.FlushIntervalCommitLog = AsyncFlush, time.Millisecond
+		if seed%2 == 1 {
+			o.FlushIntervalCommitLog = time.Hour // else a quick flusher may never be behind
+		}
 		s.Store(open(t, o))
 		require.NoError(t, h.write(s.Load(), seed, 60))
 		require.NoError(t, s.Load().Close())
