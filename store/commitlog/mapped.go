@@ -15,9 +15,11 @@ const (
 	// pieceSize is how much of a mapping is asked for at a time whether it is in
 	// memory: it serves all who read there in the next moments.
 	pieceSize = 1 << 20
-	// askAgain is for how long (ms) the answer counts. Pages that leave the
-	// memory meanwhile make a reader wait for the disk, nothing worse.
-	askAgain = 100
+	// askAgain is for how long (ms) the answer counts, a few times as long as
+	// readers need for a piece. A page that leaves the memory meanwhile makes a
+	// reader wait for the disk with its processor, and a disk that fails just then
+	// ends the program: the shorter the better.
+	askAgain = 20
 )
 
 // mapped is a segment as memory. It is unmapped with its last reference.

@@ -214,10 +214,11 @@ func (c *comparison) keep(round int, k kind, w work, r *result) {
 	of := c.samples[k]
 	of[w.id] = append(of[w.id], r)
 	// What 8 queues reach is measured between the two that are compared with it.
-	switch many, eight := of["10k"], of["8near"]; w.id {
-	case "8near":
+	many, eight := of["10k"], of["8near"]
+	switch {
+	case w.id == "8near" && len(many) > 0:
 		many[len(many)-1].Part = many[len(many)-1].Rate / r.Rate
-	case "10kfull":
+	case w.id == "10kfull" && len(eight) > 0:
 		r.Part = r.Rate / eight[len(eight)-1].Rate
 	}
 	line := fmt.Sprintf("round %d  %-6s  %-45s", round+1, k, w.title)
