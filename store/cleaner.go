@@ -15,8 +15,8 @@ import (
 const (
 	// queueStep is how many consume queues one command of the dispatcher treats.
 	queueStep = 256
-	// unusedFor is how long a file of a consume queue may lie unused before it is
-	// closed, at the least; twice as long at the most.
+	// unusedFor is how long a file of a consume queue or of the log may lie unused
+	// before it is closed, at the least; twice as long at the most.
 	unusedFor = time.Minute
 	// manualRuns is how often files may go outside the hours after CleanNow.
 	manualRuns = 20

@@ -17,8 +17,9 @@
 // first, and then, when they want many entries, into the blocks of the files that
 // were read last. What is lost in a crash is built again from the commit log. Nothing
 // here costs a file descriptor or a goroutine for each queue: at most
-// Options.MaxOpen files are open, the least recently used are closed, and so are
-// those that CloseUnused finds unused.
+// Options.MaxOpen files are open. When more are needed those are closed that were
+// used once or longest ago (files), and in the end those that CloseUnused finds
+// unused.
 //
 // No goroutine is owned here. Put, WriteTails, Clean, Drop and the recovery want
 // one caller at a time (the dispatcher); readers are free.
