@@ -1,8 +1,6 @@
 package consumequeue
 
 import (
-	"io"
-	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,11 +11,7 @@ import (
 // BenchmarkRead reads the 32 entries of a pull, from a file of the usual size and
 // from the tail in memory.
 func BenchmarkRead(b *testing.B) {
-	s, err := Open(Options{FS: vfs.OS(), Dir: b.TempDir(), FileSize: 300_000 * EntrySize, MaxOpen: 16, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	require.NoError(b, err)
-	_, err = s.Recover(true)
-	require.NoError(b, err)
-	b.Cleanup(s.Close)
+	s := openWith(b, Options{FS: vfs.OS(), Dir: b.TempDir(), FileSize: 300_000 * EntrySize, MaxOpen: 16}, true)
 	q := s.FindOrCreate("T", 0)
 	fill(b, q, 0, 10_000)
 	require.NoError(b, q.WriteTail())
@@ -42,11 +36,7 @@ func BenchmarkRead(b *testing.B) {
 
 // BenchmarkPut adds the entries of a queue, with the writes of its full tails.
 func BenchmarkPut(b *testing.B) {
-	s, err := Open(Options{FS: vfs.OS(), Dir: b.TempDir(), FileSize: 300_000 * EntrySize, MaxOpen: 16, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	require.NoError(b, err)
-	_, err = s.Recover(true)
-	require.NoError(b, err)
-	b.Cleanup(s.Close)
+	s := openWith(b, Options{FS: vfs.OS(), Dir: b.TempDir(), FileSize: 300_000 * EntrySize, MaxOpen: 16}, true)
 	q := s.FindOrCreate("T", 0)
 	b.ReportAllocs()
 	for n := int64(0); b.Loop(); n++ {

@@ -1,8 +1,6 @@
 package consumequeue
 
 import (
-	"io"
-	"log/slog"
 	"sync"
 	"testing"
 
@@ -14,13 +12,8 @@ import (
 // blockSet has files of five and a half blocks.
 func blockSet(t testing.TB) *Set {
 	t.Helper()
-	s, err := Open(Options{FS: vfs.NewMem(), Dir: "/cq", FileSize: blockBytes*5 + blockBytes/2/EntrySize*EntrySize, MaxOpen: 4,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	require.NoError(t, err)
-	_, err = s.Recover(true)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return s
+	half := int64(blockBytes / 2 / EntrySize * EntrySize)
+	return openWith(t, Options{FS: vfs.NewMem(), Dir: "/cq", FileSize: 5*blockBytes + half, MaxOpen: 4}, true)
 }
 
 // readAll reads a queue in pieces of n entries.

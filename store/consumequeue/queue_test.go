@@ -15,8 +15,13 @@ const perFile = 16
 
 func openSet(t testing.TB, fs vfs.FS, clean bool) *Set {
 	t.Helper()
-	s, err := Open(Options{FS: fs, Dir: "/cq", FileSize: perFile * EntrySize, MaxOpen: 2,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	return openWith(t, Options{FS: fs, Dir: "/cq", FileSize: perFile * EntrySize, MaxOpen: 2}, clean)
+}
+
+func openWith(t testing.TB, o Options, clean bool) *Set {
+	t.Helper()
+	o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	s, err := Open(o)
 	require.NoError(t, err)
 	_, err = s.Recover(clean)
 	require.NoError(t, err)
