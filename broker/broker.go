@@ -212,11 +212,14 @@ func (b *Broker) Start() error {
 		Addr:   net.JoinHostPort(cfg.BrokerIP1, strconv.Itoa(port)),
 		HAAddr: net.JoinHostPort(cfg.BrokerIP2, strconv.Itoa(haPort(cfg, port))),
 	})
-	b.txn = txn.New(txn.Deps{
+	b.txn, err = txn.New(txn.Deps{
 		Config: b.opts.Config, Topics: b.topics, Offsets: b.offsets, Producers: b.producers, Store: b.store, Stats: b.stats,
 		Levels: prepare.Levels(cfg.DelayLevels()), Clock: b.opts.Clock, Logger: b.log, StoreHost: b.addr,
 		Recovered: b.recovered,
 	})
+	if err != nil {
+		return errors.Join(err, main.Close())
+	}
 	b.recovered = nil
 	l := newLanes(b.opts.Config)
 	h := b.newHandlers(l)

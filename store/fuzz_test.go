@@ -111,9 +111,9 @@ func walk(s *Store) {
 				off = r.Next
 			}
 			r.Release()
-			s.OffsetByTime(topic, q, 1, false)
-			s.OffsetByTime(topic, q, s.clock.NowMillis(), true)
-			s.Entries(topic, q, 0, 10)
+			_, _ = s.OffsetByTime(topic, q, 1, false)
+			_, _ = s.OffsetByTime(topic, q, s.clock.NowMillis(), true)
+			_, _ = s.Entries(topic, q, 0, 10)
 		}
 	}
 	for _, k := range []string{"k", "a", "b"} {

@@ -34,6 +34,8 @@ type getter struct {
 	skipTo   int64 // entries before it point to a deleted file
 	next     int64
 
+	err error // of the read that ends this Get
+
 	entries [blockEntries]consumequeue.Entry
 	raw     [blockEntries * consumequeue.EntrySize]byte
 
@@ -56,7 +58,7 @@ func (s *Store) Get(r *GetRequest, res *GetResult) {
 		s.get(r, res, begin)
 		s.leave()
 	} else {
-		res.Status = NoMessageInQueue
+		res.Status, res.Err = ReadFailed, ErrClosed
 	}
 	if res.Status == Found {
 		s.stats.found.Add(1)
@@ -112,8 +114,9 @@ func (g *getter) run(q *consumequeue.Queue) {
 	for first := true; g.next < last; first = false {
 		want := min(last-g.next, blockEntries)
 		n, err := q.Read(g.raw[:want*consumequeue.EntrySize], g.next)
-		if err != nil {
-			g.s.log.Error("store: read of a consume queue failed", "topic", q.Topic, "queue", q.ID, "err", err)
+		if err != nil && n == 0 {
+			g.err = g.s.unread(err, "topic", q.Topic, "queue", q.ID, "queueOffset", g.next)
+			break
 		}
 		if n == 0 {
 			if first {
@@ -130,6 +133,9 @@ func (g *getter) run(q *consumequeue.Queue) {
 			break
 		}
 	}
+	if g.err != nil && res.Count == 0 {
+		res.Status, res.Err, g.next = ReadFailed, g.err, offset
+	}
 	res.Next = g.next
 	res.SuggestSlave = g.maxPhy-g.pulled > g.memory
 }
@@ -143,16 +149,21 @@ func (g *getter) block(es []consumequeue.Entry) bool {
 			return false
 		}
 		g.pulled = e.PhyOffset
-		g.next = e.QueueOffset + 1
 		if e.PhyOffset < g.skipTo {
+			g.next = e.QueueOffset + 1
 			continue
 		}
 		f := g.r.Filter
 		if f != nil && !f.MatchTags(e.TagsCode) {
+			g.next = e.QueueOffset + 1
 			g.none(NoMatchedMessage)
 			continue
 		}
 		rec := g.record(es[i:])
+		if g.err != nil {
+			return false
+		}
+		g.next = e.QueueOffset + 1
 		if rec == nil {
 			g.none(MessageWasRemoving)
 			g.skipTo = g.s.clog.SegmentOf(e.PhyOffset) + g.s.clog.SegmentSize()
@@ -273,10 +284,11 @@ func (g *getter) hold(h held, data []byte, base int64) {
 	g.data, g.base = data, base
 }
 
-// unread reports a failed read, unless retention was faster.
+// unread ends the Get with a failed read, unless retention was faster.
 func (g *getter) unread(offset int64, err error) bool {
 	if offset >= g.s.clog.Min() {
-		g.s.log.Error("store: read of the log failed", "offset", offset, "err", err)
+		g.err = g.s.unread(err, "file", g.s.clog.Path(offset), "offset", offset,
+			"topic", g.r.Topic, "queue", g.r.QueueID)
 	}
 	return false
 }

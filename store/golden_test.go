@@ -76,8 +76,11 @@ func (g *golden) check(t *testing.T, s *Store) {
 		require.Len(t, readAll(t, s, "Golden", q, 0), int(s.MaxOffset("Golden", q)))
 	}
 	for _, c := range g.OffsetByTime {
-		require.Equal(t, c[2], s.OffsetByTime("Golden", int32(c[0]), c[1], false), "lower of %d in queue %d", c[1], c[0])
-		require.Equal(t, c[3], s.OffsetByTime("Golden", int32(c[0]), c[1], true), "upper of %d in queue %d", c[1], c[0])
+		for i, upper := range []bool{false, true} {
+			at, err := s.OffsetByTime("Golden", int32(c[0]), c[1], upper)
+			require.NoError(t, err)
+			require.Equal(t, c[2+i], at, "time %d in queue %d, upper %v", c[1], c[0], upper)
+		}
 	}
 	for _, q := range g.Query {
 		r, err := s.Query("Golden", q.key, 64, 0, math.MaxInt64)

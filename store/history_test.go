@@ -159,7 +159,8 @@ func (h *history) compare(t tester, s *Store, what string) {
 			require.False(t, seen[b], "%s: twice %.20s", what, b)
 			seen[b] = true
 			total++
-			e := s.Entries("T", q, int64(i), 1)
+			e, err := s.Entries("T", q, int64(i), 1)
+			require.NoError(t, err, what)
 			require.Equal(t, message.TagsHash(b[:3]), e[0].TagsCode, what)
 			if off, ok := h.acked[b]; ok {
 				require.Equal(t, off, int64(i), what)

@@ -11,7 +11,11 @@ import (
 	"github.com/merlinmq/merlin/store/consumequeue"
 )
 
-// ErrNoRecord says that no record begins at an offset of the log.
+// ErrNoRecord says that no record begins at an offset of the log, and that asking
+// again will not change that: the offset lies outside the log, which retention has
+// shortened, or what stands there is no record. Every other error of a read says that
+// the disk or the process cannot read now, or that the store closes: nothing is known
+// about the message, so no offset may move over it, and the caller asks again later.
 var ErrNoRecord = errors.New("store: no record at this offset")
 
 // QueueEntry is one entry of a consume queue.
@@ -62,21 +66,22 @@ func (s *Store) Topics() []string { return s.queues.Topics() }
 func (s *Store) QueueIDs(topic string) []int32 { return s.queues.IDs(topic) }
 
 // Entries gives up to limit entries of a queue from an offset on; fewer when the
-// queue ends, none outside its bounds.
-func (s *Store) Entries(topic string, queueID int32, from int64, limit int) []QueueEntry {
-	q := s.queues.Find(topic, queueID)
-	if q == nil || limit <= 0 || !s.enter() {
-		return nil
+// queue ends, none outside its bounds. An error means that more may be there: the
+// entries before the place that could not be read come with it.
+func (s *Store) Entries(topic string, queueID int32, from int64, limit int) ([]QueueEntry, error) {
+	if !s.enter() {
+		return nil, ErrClosed
 	}
 	defer s.leave()
-	if from < q.Min() || from >= q.Max() {
-		return nil
+	q := s.queues.Find(topic, queueID)
+	if q == nil || limit <= 0 || from < q.Min() || from >= q.Max() {
+		return nil, nil
 	}
 	limit = int(min(int64(limit), q.Max()-from))
 	raw := make([]byte, limit*consumequeue.EntrySize)
 	n, err := q.Read(raw, from)
 	if err != nil {
-		s.log.Error("store: read of a consume queue failed", "topic", topic, "queue", queueID, "err", err)
+		err = s.unread(err, "topic", topic, "queue", queueID, "queueOffset", from+int64(n))
 	}
 	out := make([]QueueEntry, 0, n)
 	for i := range n {
@@ -84,12 +89,12 @@ func (s *Store) Entries(topic string, queueID int32, from int64, limit int) []Qu
 		e.QueueOffset = from + int64(i)
 		out = append(out, e)
 	}
-	return out
+	return out, err
 }
 
 // RecordAt gives a copy of the record that begins at an offset of the log
 // (VIEW_MESSAGE_BY_ID). An offset that is not the start of a record gives
-// ErrNoRecord.
+// ErrNoRecord; any other error is one of reading.
 func (s *Store) RecordAt(phy int64) ([]byte, error) {
 	if !s.enter() {
 		return nil, ErrClosed
@@ -103,7 +108,7 @@ func (s *Store) recordAt(phy int64) ([]byte, error) {
 	if phy < s.clog.Min() || phy+int64(len(head)) > s.clog.Max() {
 		return nil, fmt.Errorf("%w: %d, the log has %d to %d", ErrNoRecord, phy, s.clog.Min(), s.clog.Max())
 	}
-	if err := s.clog.Read(head[:], phy); err != nil {
+	if err := s.readLog(head[:], phy); err != nil {
 		return nil, err
 	}
 	n := int64(int32(binary.BigEndian.Uint32(head[:])))
@@ -114,45 +119,78 @@ func (s *Store) recordAt(phy int64) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d", ErrNoRecord, phy)
 	}
 	rec := make([]byte, n)
-	if err := s.clog.Read(rec, phy); err != nil {
+	if err := s.readLog(rec, phy); err != nil {
 		return nil, err
 	}
 	return rec, nil
 }
 
+// readLog fills p from phy; ErrNoRecord when retention was faster.
+func (s *Store) readLog(p []byte, phy int64) error {
+	err := s.clog.Read(p, phy)
+	switch first := s.clog.Min(); {
+	case err == nil:
+		return nil
+	case phy < first:
+		return fmt.Errorf("%w: %d, the log begins at %d", ErrNoRecord, phy, first)
+	}
+	return s.unread(err, "file", s.clog.Path(phy), "offset", phy)
+}
+
 // StoreTimeAt is the store time (ms) of the message at a queue offset, -1 when
-// there is none.
-func (s *Store) StoreTimeAt(topic string, queueID int32, offset int64) int64 {
-	q := s.queues.Find(topic, queueID)
-	if q == nil || !s.enter() {
-		return -1
+// there is none. Errors are those of reading.
+func (s *Store) StoreTimeAt(topic string, queueID int32, offset int64) (int64, error) {
+	if !s.enter() {
+		return -1, ErrClosed
 	}
 	defer s.leave()
+	q := s.queues.Find(topic, queueID)
+	if q == nil {
+		return -1, nil
+	}
 	return s.storeTime(q, offset)
 }
 
-func (s *Store) storeTime(q *consumequeue.Queue, offset int64) int64 {
+func (s *Store) storeTime(q *consumequeue.Queue, offset int64) (int64, error) {
 	e, ok, err := q.Get(offset)
-	if err != nil || !ok || e.Filler() || e.PhyOffset < s.clog.Min() {
-		return -1
+	if err != nil {
+		return -1, s.unread(err, "topic", q.Topic, "queue", q.ID, "queueOffset", offset)
 	}
-	return s.clog.StoreTime(e.PhyOffset)
+	if !ok || e.Filler() {
+		return -1, nil
+	}
+	return s.logTime(e.PhyOffset)
+}
+
+// logTime is the store time of the record at phy, -1 when there is none.
+func (s *Store) logTime(phy int64) (int64, error) {
+	if phy < s.clog.Min() {
+		return -1, nil
+	}
+	t, err := s.clog.StoreTime(phy)
+	if err == nil {
+		return t, nil
+	}
+	if phy < s.clog.Min() { // retention was faster
+		return -1, nil
+	}
+	return -1, s.unread(err, "file", s.clog.Path(phy), "offset", phy)
 }
 
 // EarliestStoreTime is the store time (ms) of the first message of a queue, -1
-// when there is none (GET_EARLIEST_MSG_STORETIME).
-func (s *Store) EarliestStoreTime(topic string, queueID int32) int64 {
+// when there is none (GET_EARLIEST_MSG_STORETIME). Errors are those of reading.
+func (s *Store) EarliestStoreTime(topic string, queueID int32) (int64, error) {
 	return s.StoreTimeAt(topic, queueID, s.MinOffset(topic, queueID))
 }
 
 // EarliestTime is the store time (ms) of the first record of the log, -1 when it
-// is empty (earliestMessageTimeStamp).
-func (s *Store) EarliestTime() int64 {
+// is empty (earliestMessageTimeStamp). Errors are those of reading.
+func (s *Store) EarliestTime() (int64, error) {
 	if !s.enter() {
-		return -1
+		return -1, ErrClosed
 	}
 	defer s.leave()
-	return s.clog.StoreTime(s.clog.Min())
+	return s.logTime(s.clog.Min())
 }
 
 // Query finds messages by topic and key (QUERY_MESSAGE) with store times inside
@@ -176,7 +214,7 @@ func (s *Store) Query(topic, key string, limit int, begin, end int64) (QueryResu
 		slices.Sort(phys)
 		for _, p := range slices.Compact(phys) {
 			rec, err := s.recordAt(p)
-			if errors.Is(err, ErrNoRecord) || errors.Is(err, commitlog.ErrOutOfRange) {
+			if errors.Is(err, ErrNoRecord) {
 				continue
 			}
 			if err != nil {
@@ -187,8 +225,8 @@ func (s *Store) Query(topic, key string, limit int, begin, end int64) (QueryResu
 		if len(out.Records) > 0 {
 			return out, nil
 		}
-		if end = s.clog.StoreTime(phys[0]); end < begin {
-			return out, nil
+		if end, err = s.logTime(phys[0]); err != nil || end < begin {
+			return out, err
 		}
 	}
 	return out, nil
@@ -197,91 +235,21 @@ func (s *Store) Query(topic, key string, limit int, begin, end int64) (QueryResu
 // OffsetByTime finds a queue offset by store time in ms
 // (SEARCH_OFFSET_BY_TIMESTAMP): the first message not older than t, or with
 // upper the last one not younger. Beyond the ends of the queue it follows the
-// Java broker, which looks into one consume queue file.
-func (s *Store) OffsetByTime(topic string, queueID int32, t int64, upper bool) int64 {
-	q := s.queues.Find(topic, queueID)
-	if q == nil || !s.enter() {
-		return 0
+// Java broker, which looks into one consume queue file. Messages that cannot be
+// read any more are passed over; an error means that one cannot be read now.
+func (s *Store) OffsetByTime(topic string, queueID int32, t int64, upper bool) (int64, error) {
+	if !s.enter() {
+		return 0, ErrClosed
 	}
 	defer s.leave()
+	q := s.queues.Find(topic, queueID)
+	if q == nil {
+		return 0, nil
+	}
 	lo, hi := q.Min(), q.Max()
-	return min(max(s.searchTime(q, t, upper), lo), hi)
-}
-
-func (s *Store) searchTime(q *consumequeue.Queue, t int64, upper bool) int64 {
-	first, last, ok := s.fileByTime(q, t, upper)
-	if !ok {
-		return 0
+	at, err := (&timeSearch{s: s, q: q, t: t, upper: upper}).run()
+	if err != nil {
+		return 0, err
 	}
-	floor, ceiling := max(q.Min(), first), last
-	if floor > ceiling {
-		return 0
-	}
-	if s.storeTime(q, ceiling) < t {
-		if upper {
-			return ceiling
-		}
-		return ceiling + 1
-	}
-	if s.storeTime(q, floor) > t {
-		if upper {
-			return 0
-		}
-		return first
-	}
-	low, high, left, right := floor, ceiling, first-1, first-1
-	for low <= high {
-		mid := low + (high-low)/2
-		at := s.storeTime(q, mid)
-		switch {
-		case at == t:
-			return s.sameTime(q, mid, floor, ceiling, t, upper)
-		case at > t:
-			high, right = mid-1, mid
-		default:
-			low, left = mid+1, mid
-		}
-	}
-	if upper {
-		return left
-	}
-	return right
-}
-
-// sameTime walks over neighbours with the same store time.
-func (s *Store) sameTime(q *consumequeue.Queue, at, floor, ceiling, t int64, upper bool) int64 {
-	step := int64(-1)
-	if upper {
-		step = 1
-	}
-	for next := at + step; next >= floor && next <= ceiling && s.storeTime(q, next) == t; next += step {
-		at = next
-	}
-	return at
-}
-
-// fileByTime gives the first and last offset of the consume queue file that Java
-// would search.
-func (s *Store) fileByTime(q *consumequeue.Queue, t int64, upper bool) (int64, int64, bool) {
-	files := q.Files()
-	if len(files) == 0 {
-		return 0, 0, false
-	}
-	per := q.NextFile(0)
-	end := func(i int) int64 { return min(files[i]+per, q.Max()) - 1 }
-	if !upper {
-		for i := range len(files) - 1 {
-			if s.storeTime(q, end(i)) >= t {
-				return files[i], end(i), true
-			}
-		}
-		i := len(files) - 1
-		return files[i], end(i), true
-	}
-	for i := len(files) - 1; i >= 0; i-- {
-		if s.storeTime(q, files[i]) <= t {
-			return files[i], end(i), true
-		}
-	}
-	return 0, 0, false
+	return min(max(at, lo), hi), nil
 }

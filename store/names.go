@@ -22,6 +22,7 @@ var getNames = [...]string{
 	OffsetFoundNull: "OFFSET_FOUND_NULL", OffsetOverflowBadly: "OFFSET_OVERFLOW_BADLY",
 	OffsetOverflowOne: "OFFSET_OVERFLOW_ONE", OffsetTooSmall: "OFFSET_TOO_SMALL",
 	NoMatchedLogicQueue: "NO_MATCHED_LOGIC_QUEUE", NoMessageInQueue: "NO_MESSAGE_IN_QUEUE", OffsetReset: "OFFSET_RESET",
+	ReadFailed: "READ_FAILED",
 }
 
 // String is RocketMQ's name of the outcome.
@@ -36,8 +37,12 @@ func nameOf(names []string, i int) string {
 
 // InMemory reports whether the message at a queue offset is there and counts as
 // held in memory (checkInMemByConsumeOffset): so much of the log's end does
-// (accessMessageInMemoryMaxRatio of the machine's memory).
-func (s *Store) InMemory(topic string, queueID int32, offset int64) bool {
-	es := s.Entries(topic, queueID, offset, 1)
-	return len(es) == 1 && es[0].QueueOffset == offset && s.clog.Max()-es[0].PhyOffset <= s.memoryBytes()
+// (accessMessageInMemoryMaxRatio of the machine's memory). Errors are those of
+// reading.
+func (s *Store) InMemory(topic string, queueID int32, offset int64) (bool, error) {
+	es, err := s.Entries(topic, queueID, offset, 1)
+	if err != nil || len(es) == 0 {
+		return false, err
+	}
+	return es[0].QueueOffset == offset && s.clog.Max()-es[0].PhyOffset <= s.memoryBytes(), nil
 }

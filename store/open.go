@@ -52,6 +52,8 @@ type Store struct {
 	dispatchErr  atomic.Pointer[error]
 	boot         int64 // ms
 
+	unreadLines lines // about reads that failed
+
 	// closeMu is held for reading by every put, and for writing by Close when it
 	// sets closing: after that no put is under way.
 	closeMu sync.RWMutex

@@ -78,9 +78,9 @@ func TestStore_ParallelUse(t *testing.T) {
 			run(func() { s.cleaner.do(func() { _ = s.cleaner.checkpoint() }); _ = s.CleanNow() })
 			run(func() {
 				_, _ = s.Query("T", "1 1 1", 9, 0, math.MaxInt64)
-				s.OffsetByTime("T", 1, 5, true)
+				_, _ = s.OffsetByTime("T", 1, 5, true)
 				s.RuntimeInfo()
-				s.EarliestTime()
+				_, _ = s.EarliestTime()
 			})
 			writers.Wait()
 			require.Eventually(t, func() bool { return done.Load() == puts.Load() }, 10*time.Second, time.Millisecond)

@@ -17,6 +17,10 @@ func (s *Store) RuntimeInfo() map[string]string {
 	behind := s.clog.Max() - s.clog.Flushed()
 	i := func(n int64) string { return strconv.FormatInt(n, 10) }
 	d := javaDouble
+	earliest, err := s.EarliestTime()
+	if err != nil {
+		earliest = -1 // unknown; the log has the line
+	}
 	logRatio := percent(s.diskRatio(s.o.StorePathCommitLog))
 	m := map[string]string{
 		"bootTimestamp":                   i(s.boot),
@@ -40,7 +44,7 @@ func (s *Store) RuntimeInfo() map[string]string {
 		"consumeQueueDiskRatio":           d(percent(s.diskRatio(s.o.StorePathRootDir))),
 		"commitLogMinOffset":              i(s.clog.Min()),
 		"commitLogMaxOffset":              i(s.clog.Max()),
-		"earliestMessageTimeStamp":        i(s.EarliestTime()),
+		"earliestMessageTimeStamp":        i(earliest),
 		"dispatchBehindBytes":             i(s.DispatchBehind()),
 		"pageCacheLockTimeMills":          i(s.LockedFor()),
 		"remainTransientStoreBufferNumbs": i(2147483647), // there is no such pool

@@ -81,6 +81,10 @@ const (
 	NoMatchedLogicQueue
 	NoMessageInQueue
 	OffsetReset
+	// ReadFailed is not Java's, whose reads throw: the disk or the process could not
+	// read, or the store closes. Err says why. Next is the requested offset: nothing
+	// may move.
+	ReadFailed
 )
 
 // Filter decides which messages a read returns.
@@ -107,6 +111,7 @@ type GetRequest struct {
 // GetResult is filled by Store.Get. Records stay valid until Release.
 type GetResult struct {
 	Status       GetStatus
+	Err          error    // of ReadFailed, nil otherwise
 	Next         int64    // nextBeginOffset
 	Min, Max     int64    // bounds of the queue
 	Records      [][]byte // views; neighbours in the log may be joined in one view

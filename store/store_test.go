@@ -334,9 +334,11 @@ func TestStore_DelayedMessagesCarryTheirDeliveryTime(t *testing.T) {
 	r2 := put(t, s, msg("SCHEDULE_TOPIC_XXXX", 17, "x", "DELAY", "99"))
 	settled(t, s)
 	check := func() {
-		e := s.Entries("SCHEDULE_TOPIC_XXXX", 2, 0, 5)
+		e, err := s.Entries("SCHEDULE_TOPIC_XXXX", 2, 0, 5)
+		require.NoError(t, err)
 		require.Equal(t, []consumequeue.Entry{{PhyOffset: r.PhyOffset, Size: int32(r.Bytes), TagsCode: r.StoreTimestamp + 10_000}}, e)
-		e = s.Entries("SCHEDULE_TOPIC_XXXX", 17, 0, 5)
+		e, err = s.Entries("SCHEDULE_TOPIC_XXXX", 17, 0, 5)
+		require.NoError(t, err)
 		require.Equal(t, r2.StoreTimestamp+2*3600_000, e[0].TagsCode)
 	}
 	check()

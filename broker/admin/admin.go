@@ -23,10 +23,10 @@ import (
 type Store interface {
 	MinOffset(topic string, queueID int32) int64
 	MaxOffset(topic string, queueID int32) int64
-	OffsetByTime(topic string, queueID int32, timestamp int64, upper bool) int64
-	StoreTimeAt(topic string, queueID int32, offset int64) int64
-	EarliestStoreTime(topic string, queueID int32) int64
-	Entries(topic string, queueID int32, from int64, max int) []store.QueueEntry
+	OffsetByTime(topic string, queueID int32, timestamp int64, upper bool) (int64, error)
+	StoreTimeAt(topic string, queueID int32, offset int64) (int64, error)
+	EarliestStoreTime(topic string, queueID int32) (int64, error)
+	Entries(topic string, queueID int32, from int64, max int) ([]store.QueueEntry, error)
 	RecordAt(phyOffset int64) ([]byte, error)
 	DeleteTopic(topic string) error
 	Topics() []string

@@ -30,6 +30,8 @@ type fakeStore struct {
 	deleted []string
 	cleaned int
 	info    map[string]string
+	// unreadable is the error of every read.
+	unreadable error
 }
 
 func (s *fakeStore) at(t string, id int32) [2]int64 {
@@ -37,23 +39,23 @@ func (s *fakeStore) at(t string, id int32) [2]int64 {
 }
 func (s *fakeStore) MinOffset(t string, id int32) int64 { return s.at(t, id)[0] }
 func (s *fakeStore) MaxOffset(t string, id int32) int64 { return s.at(t, id)[1] }
-func (s *fakeStore) OffsetByTime(_ string, _ int32, ts int64, _ bool) int64 {
-	return ts - 1000
+func (s *fakeStore) OffsetByTime(_ string, _ int32, ts int64, _ bool) (int64, error) {
+	return ts - 1000, s.unreadable
 }
-func (s *fakeStore) StoreTimeAt(t string, id int32, o int64) int64 {
+func (s *fakeStore) StoreTimeAt(t string, id int32, o int64) (int64, error) {
 	if b := s.at(t, id); o < b[0] || o >= b[1] {
-		return -1
+		return -1, nil
 	}
-	return 1000 + o
+	return 1000 + o, s.unreadable
 }
-func (s *fakeStore) EarliestStoreTime(t string, id int32) int64 {
+func (s *fakeStore) EarliestStoreTime(t string, id int32) (int64, error) {
 	return s.StoreTimeAt(t, id, s.MinOffset(t, id))
 }
-func (s *fakeStore) Entries(t string, id int32, from int64, n int) (out []store.QueueEntry) {
+func (s *fakeStore) Entries(t string, id int32, from int64, n int) (out []store.QueueEntry, err error) {
 	for o := from; o < s.MaxOffset(t, id) && len(out) < n; o++ {
 		out = append(out, store.QueueEntry{PhyOffset: o * 100, Size: 100, TagsCode: o, QueueOffset: o})
 	}
-	return out
+	return out, s.unreadable
 }
 func (s *fakeStore) RecordAt(phy int64) ([]byte, error) {
 	if phy != 300 {

@@ -35,7 +35,11 @@ func (h *Handler) QueryConsumeQueue(_ *remoting.Request, q *header.QueryConsumeQ
 	if q.Index < b.MinQueueIndex || q.Index >= b.MaxQueueIndex {
 		return &remoting.Answer{HasRemark: true, Remark: "Index " + itoa(q.Index) + " of " + itoa(int64(id)) + "@" + name + " is not exist!"}, nil
 	}
-	for _, e := range h.Store.Entries(name, id, q.Index, int(min(max(q.Count, 0), maxConsumeQueuePage))) {
+	entries, err := h.Store.Entries(name, id, q.Index, int(min(max(q.Count, 0), maxConsumeQueuePage)))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
 		b.QueueData = append(b.QueueData, body.ConsumeQueueData{PhysicOffset: e.PhyOffset, PhysicSize: e.Size, TagsCode: e.TagsCode})
 	}
 	return unset(reply(&b))

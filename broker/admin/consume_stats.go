@@ -25,7 +25,10 @@ func (h *Handler) GetConsumeStats(_ *remoting.Request, q *header.GetConsumeStats
 			continue
 		}
 		for id := range c.ReadQueueNums {
-			o := h.progress(g, name, id)
+			o, err := h.progress(g, name, id)
+			if err != nil {
+				return nil, err
+			}
 			o.PullOffset = max(o.ConsumerOffset, h.Offsets.QueryPull(name, g, id))
 			s.OffsetTable[h.queue(name, id)] = o
 		}
@@ -58,15 +61,19 @@ func (h *Handler) statsTopics(q *header.GetConsumeStatsRequest) []string {
 }
 
 // progress is how far a group has come in a queue, without the pull offset.
-func (h *Handler) progress(g, name string, id int32) body.OffsetWrapper {
+func (h *Handler) progress(g, name string, id int32) (body.OffsetWrapper, error) {
 	o := body.OffsetWrapper{
 		BrokerOffset:   max(0, h.Store.MaxOffset(name, id)),
 		ConsumerOffset: max(0, h.Offsets.Query(name, g, id)),
 	}
 	if o.ConsumerOffset > 0 {
-		o.LastTimestamp = max(0, h.Store.StoreTimeAt(name, id, o.ConsumerOffset-1))
+		stored, err := h.Store.StoreTimeAt(name, id, o.ConsumerOffset-1)
+		if err != nil {
+			return o, err
+		}
+		o.LastTimestamp = max(0, stored)
 	}
-	return o
+	return o, nil
 }
 
 // GetBrokerConsumeStats is GET_BROKER_CONSUME_STATS (317): the progress of every
@@ -86,7 +93,10 @@ func (h *Handler) GetBrokerConsumeStats(_ *remoting.Request, q *header.GetConsum
 			}
 			s := body.ConsumeStats{OffsetTable: map[body.MessageQueue]body.OffsetWrapper{}}
 			for id := range t.WriteQueueNums {
-				o := h.progress(g, name, id)
+				o, err := h.progress(g, name, id)
+				if err != nil {
+					return nil, err
+				}
 				s.OffsetTable[h.queue(name, id)] = o
 				l.TotalDiff += o.BrokerOffset - o.ConsumerOffset
 				l.TotalInflightDiff += o.PullOffset - o.ConsumerOffset

@@ -14,6 +14,7 @@ import (
 	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/protocol/wire"
 	"github.com/merlinmq/merlin/remoting"
+	"github.com/merlinmq/merlin/store"
 )
 
 const (
@@ -44,7 +45,10 @@ func (h *Handler) ConsumeMessageDirectly(r *remoting.Request, q *header.ConsumeM
 		return refuse(protocol.SystemError, "msgId %q is not a message id of this broker: %v", clip(q.MsgID.V), err)
 	}
 	rec, err := h.Store.RecordAt(phy)
-	if err != nil || len(rec) == 0 {
+	if err != nil && !errors.Is(err, store.ErrNoRecord) {
+		return nil, err
+	}
+	if err != nil {
 		return refuse(protocol.SystemError, "can not find message by the offset, %d", phy)
 	}
 	ext := set(r.Cmd.Ext, "brokerName", h.Config.Get().BrokerName)

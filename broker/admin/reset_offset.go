@@ -63,10 +63,18 @@ func (h *Handler) resetHere(q *header.ResetOffsetRequest) (map[body.MessageQueue
 		}
 		to[q.QueueID] = q.Offset.V
 	case q.QueueID >= 0:
-		to[q.QueueID] = h.offsetAt(name, q.QueueID, q.Timestamp)
+		at, err := h.offsetAt(name, q.QueueID, q.Timestamp)
+		if err != nil {
+			return nil, err
+		}
+		to[q.QueueID] = at
 	default:
 		for id := range c.ReadQueueNums {
-			to[id] = h.offsetAt(name, id, q.Timestamp)
+			at, err := h.offsetAt(name, id, q.Timestamp)
+			if err != nil {
+				return nil, err // of all queues or of none
+			}
+			to[id] = at
 		}
 	}
 	if len(to) == 0 {
@@ -81,11 +89,12 @@ func (h *Handler) resetHere(q *header.ResetOffsetRequest) (map[body.MessageQueue
 }
 
 // offsetAt is the offset of a queue at a time in ms; below 0 means its end.
-func (h *Handler) offsetAt(name string, id int32, timestamp int64) int64 {
+func (h *Handler) offsetAt(name string, id int32, timestamp int64) (int64, error) {
 	if timestamp < 0 {
-		return max(0, h.Store.MaxOffset(name, id))
+		return max(0, h.Store.MaxOffset(name, id)), nil
 	}
-	return max(0, h.Store.OffsetByTime(name, id, timestamp, false))
+	at, err := h.Store.OffsetByTime(name, id, timestamp, false)
+	return max(0, at), err
 }
 
 // resetAtClients computes the offsets and tells the members of the group.
@@ -101,7 +110,10 @@ func (h *Handler) resetAtClients(r *remoting.Request, q *header.ResetOffsetReque
 		if now == offset.None {
 			return nil, protocol.Errorf(protocol.SystemError, "THe consumer group <%s> not exist", g)
 		}
-		at := h.offsetAt(name, id, q.Timestamp)
+		at, err := h.offsetAt(name, id, q.Timestamp)
+		if err != nil {
+			return nil, err
+		}
 		if !q.IsForce {
 			at = min(at, now)
 		}

@@ -28,17 +28,24 @@ func (h *Handler) QueryConsumeTimeSpan(_ *remoting.Request, q *header.QueryConsu
 		maxOffset := h.Store.MaxOffset(name, id)
 		at := h.Offsets.Query(name, q.Group.V, id)
 		mq := h.queue(name, id)
-		s := body.QueueTimeSpan{
-			MessageQueue: &mq,
-			MinTimeStamp: h.Store.EarliestStoreTime(name, id),
-			MaxTimeStamp: h.Store.StoreTimeAt(name, id, maxOffset-1),
+		s := body.QueueTimeSpan{MessageQueue: &mq}
+		earliest, err := h.Store.EarliestStoreTime(name, id)
+		stored := func(offset int64) (ms int64) {
+			if err == nil {
+				ms, err = h.Store.StoreTimeAt(name, id, offset)
+			}
+			return ms
 		}
+		s.MinTimeStamp, s.MaxTimeStamp = earliest, stored(maxOffset-1)
 		s.ConsumeTimeStamp = s.MinTimeStamp
 		if at > 0 {
-			s.ConsumeTimeStamp = h.Store.StoreTimeAt(name, id, at-1)
+			s.ConsumeTimeStamp = stored(at - 1)
 		}
 		if at < maxOffset {
-			s.DelayTime = now - h.Store.StoreTimeAt(name, id, at)
+			s.DelayTime = now - stored(at)
+		}
+		if err != nil {
+			return nil, err
 		}
 		s.MinTimeStampStr, s.MaxTimeStampStr = human(s.MinTimeStamp), human(s.MaxTimeStamp)
 		s.ConsumeTimeStampStr = human(s.ConsumeTimeStamp)

@@ -24,7 +24,10 @@ func (h *Handler) GetTopicStatsInfo(_ *remoting.Request, q *header.GetTopicStats
 	for id := range max(c.WriteQueueNums, c.ReadQueueNums) {
 		o := body.TopicOffset{MinOffset: max(0, h.Store.MinOffset(name, id)), MaxOffset: max(0, h.Store.MaxOffset(name, id))}
 		if o.MaxOffset > 0 {
-			o.LastUpdateTimestamp = h.Store.StoreTimeAt(name, id, o.MaxOffset-1)
+			var err error
+			if o.LastUpdateTimestamp, err = h.Store.StoreTimeAt(name, id, o.MaxOffset-1); err != nil {
+				return nil, err
+			}
 		}
 		t.OffsetTable[h.queue(name, id)] = o
 	}

@@ -38,7 +38,7 @@ const (
 
 // Store is what delivery needs of the message store.
 type Store interface {
-	Entries(topic string, queueID int32, from int64, max int) []store.QueueEntry
+	Entries(topic string, queueID int32, from int64, max int) ([]store.QueueEntry, error)
 	RecordAt(phyOffset int64) ([]byte, error)
 	PutBatch(puts []*store.Put)
 	MinOffset(topic string, queueID int32) int64
@@ -172,7 +172,11 @@ func (s *Service) stopped() bool {
 func (s *Service) deliverSome(level int) bool {
 	q := prepare.QueueOf(level)
 	at := s.offset(level)
-	entries := s.opts.Store.Entries(topic.Schedule, q, at, batchSize)
+	entries, err := s.opts.Store.Entries(topic.Schedule, q, at, batchSize)
+	if err != nil && len(entries) == 0 {
+		s.opts.Logger.Debug("scheduled messages wait: their queue cannot be read", "level", level, "offset", at, "err", err)
+		return false
+	}
 	if len(entries) == 0 {
 		if low := s.opts.Store.MinOffset(topic.Schedule, q); low > at {
 			s.opts.Logger.Error("scheduled messages were removed before they were delivered", "level", level, "from", at, "to", low)
@@ -194,8 +198,14 @@ func (s *Service) deliverSome(level int) bool {
 			full = false
 			break
 		}
+		p, err := s.redeliver(level, e)
+		if err != nil {
+			s.opts.Logger.Debug("scheduled messages wait: one cannot be read", "level", level, "queueOffset", e.QueueOffset, "err", err)
+			full = false
+			break
+		}
 		next = e.QueueOffset + 1
-		if p := s.redeliver(level, e); p != nil {
+		if p != nil {
 			wait.Add(1)
 			p.Done = func(*store.Put) { wait.Done() }
 			puts = append(puts, p)
@@ -222,31 +232,34 @@ func (s *Service) deliverSome(level int) bool {
 
 // redeliver builds the record under the real topic. The properties keep DELAY,
 // REAL_TOPIC and REAL_QID as Java's do. nil means that there is nothing to
-// deliver, which is logged.
-func (s *Service) redeliver(level int, e store.QueueEntry) *store.Put {
+// deliver, which is logged; an error, that the record cannot be read now.
+func (s *Service) redeliver(level int, e store.QueueEntry) (*store.Put, error) {
 	rec, err := s.opts.Store.RecordAt(e.PhyOffset)
-	if err != nil {
+	if errors.Is(err, store.ErrNoRecord) {
 		s.opts.Logger.Error("a scheduled message is gone", "level", level, "queueOffset", e.QueueOffset, "err", err)
-		return nil
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	var m message.Message
 	if _, err := message.Decode(rec, &m, false); err != nil {
 		s.opts.Logger.Error("a scheduled message is unreadable", "level", level, "queueOffset", e.QueueOffset, "err", err)
-		return nil
+		return nil, nil
 	}
 	name, ok := message.Get(m.Properties, message.PropertyRealTopic)
 	qid, _ := message.Get(m.Properties, message.PropertyRealQueueID)
 	queueID, err := strconv.ParseInt(qid, 10, 32)
 	if !ok || err != nil || name == topic.TransHalf {
 		s.opts.Logger.Error("a scheduled message has no valid real topic", "level", level, "queueOffset", e.QueueOffset, "topic", name, "queue", qid)
-		return nil
+		return nil, nil
 	}
 	m.Topic, m.QueueID = strings.Clone(name), int32(queueID)
 	m.TagsCode = 0
 	if tags, ok := message.Get(m.Properties, message.PropertyTags); ok {
 		m.TagsCode = message.TagsHash(tags)
 	}
-	return &store.Put{Msg: m}
+	return &store.Put{Msg: m}, nil
 }
 
 func (s *Service) offset(level int) int64 {

@@ -1,9 +1,9 @@
 package delay
 
 import (
-	"errors"
 	"net/netip"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +30,8 @@ type fakeStore struct {
 	min       int64
 	phy       int64
 	flushed   int64
+	// unreadable and unreadableQueue are errors of reading records and the queue.
+	unreadable, unreadableQueue error
 }
 
 func (f *fakeStore) schedule(t *testing.T, body string, due int64) {
@@ -49,23 +51,29 @@ func (f *fakeStore) schedule(t *testing.T, body string, due int64) {
 	f.phy += int64(len(rec))
 }
 
-func (f *fakeStore) Entries(name string, q int32, from int64, limit int) []store.QueueEntry {
+func (f *fakeStore) Entries(name string, q int32, from int64, limit int) ([]store.QueueEntry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.unreadableQueue != nil {
+		return nil, f.unreadableQueue
+	}
 	if name != topic.Schedule || q != 0 || from < f.min || from >= f.min+int64(len(f.scheduled)) {
-		return nil
+		return nil, nil
 	}
 	out := f.scheduled[from-f.min:]
-	return out[:min(limit, len(out))]
+	return out[:min(limit, len(out))], nil
 }
 
 func (f *fakeStore) RecordAt(phy int64) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.unreadable != nil {
+		return nil, f.unreadable
+	}
 	if r, ok := f.records[phy]; ok {
 		return r, nil
 	}
-	return nil, errors.New("gone")
+	return nil, store.ErrNoRecord
 }
 
 func (f *fakeStore) PutBatch(puts []*store.Put) {
@@ -212,6 +220,27 @@ func TestLoad_BringsOffsetsIntoTheirQueue(t *testing.T) {
 	r.store.min = 9
 	r.load(t)
 	require.EqualValues(t, 9, r.offset(1), "before the beginning")
+}
+
+// A read that fails is not a message that is gone: the offset waits before it.
+func TestDeliver_WaitsForWhatCannotBeRead(t *testing.T) {
+	for name, fail := range map[string]func(*fakeStore, error){
+		"record": func(f *fakeStore, err error) { f.unreadable = err },
+		"queue":  func(f *fakeStore, err error) { f.unreadableQueue = err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.store.schedule(t, "first", 10_000)
+			r.store.schedule(t, "second", 10_000)
+			r.store.set(func() { fail(r.store, syscall.EIO) })
+			r.begin(t)
+			r.pass(500)
+			require.Empty(t, r.Offsets(), "the offset stays")
+			r.store.set(func() { fail(r.store, nil) })
+			require.Eventually(t, func() bool { r.pass(100); return len(r.store.texts()) == 2 }, 5*time.Second, time.Millisecond)
+			require.Equal(t, []string{"first", "second"}, r.store.texts())
+		})
+	}
 }
 
 func TestDeliver_SkipsWhatIsGone(t *testing.T) {

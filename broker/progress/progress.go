@@ -21,7 +21,7 @@ type Store interface {
 	MinOffset(topic string, queueID int32) int64
 	// InMemory reports whether the message at a queue offset is there and counts
 	// as held in memory.
-	InMemory(topic string, queueID int32, offset int64) bool
+	InMemory(topic string, queueID int32, offset int64) (bool, error)
 }
 
 // Deps are what the handlers stand on.
@@ -43,7 +43,8 @@ func New(d Deps) *Handler { return &Handler{Deps: d} }
 // Query handles QUERY_CONSUMER_OFFSET (14). Without a stored offset it answers 0
 // as long as the queue still has its first message in memory, unless the client
 // asked not to; else QUERY_NOT_FOUND, upon which clients apply their
-// consumeFromWhere.
+// consumeFromWhere. A read that fails is SYSTEM_ERROR (1): the client must not
+// begin anywhere by it.
 func (h *Handler) Query(_ *remoting.Request, q *header.QueryConsumerOffsetRequest) (*remoting.Answer, error) {
 	if !q.ConsumerGroup.Set || !q.Topic.Set || !q.QueueID.Set {
 		return nil, protocol.Errorf(protocol.SystemError, "the request lacks consumerGroup, topic or queueId")
@@ -54,7 +55,14 @@ func (h *Handler) Query(_ *remoting.Request, q *header.QueryConsumerOffsetReques
 		if q.SetZeroIfNotFound.Set && !q.SetZeroIfNotFound.V {
 			return nil, protocol.Errorf(protocol.QueryNotFound, "Not found, do not set to zero, maybe this group boot first")
 		}
-		if h.Store.MinOffset(name, id) > 0 || !h.Store.InMemory(name, id, 0) {
+		first := h.Store.MinOffset(name, id) == 0
+		if first {
+			var err error
+			if first, err = h.Store.InMemory(name, id, 0); err != nil {
+				return nil, err
+			}
+		}
+		if !first {
 			return nil, protocol.Errorf(protocol.QueryNotFound, "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
 		}
 		at = 0

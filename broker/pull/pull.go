@@ -145,6 +145,14 @@ func (h *Handler) serve(p peer, q *header.PullMessageRequest, first bool) (a *re
 
 	res := results.Get().(*store.GetResult)
 	h.read(cfg, q, f, res)
+	if res.Status == store.ReadFailed {
+		// Java's reads throw, and its answer to that is this code: clients ask again
+		// for the same offset after a pause of 3 s.
+		a = refuse(protocol.SystemError, 0, "%s", res.Err)
+		res.Release()
+		results.Put(res)
+		return a, nil
+	}
 	rh := &header.PullMessageResponse{
 		SuggestWhichBrokerID: wire.Some(int64(0)),
 		NextBeginOffset:      wire.Some(res.Next),

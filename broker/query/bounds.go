@@ -27,12 +27,16 @@ func (h *Handler) MinOffset(_ *remoting.Request, q *header.GetMinOffsetRequest) 
 }
 
 // EarliestStoreTime is GET_EARLIEST_MSG_STORETIME (32): the store time in ms of
-// the oldest message of a queue, -1 when there is none.
+// the oldest message of a queue, -1 when there is none. A read that fails is
+// SYSTEM_ERROR (1).
 func (h *Handler) EarliestStoreTime(_ *remoting.Request, q *header.GetEarliestMsgStoretimeRequest) (*remoting.Answer, error) {
 	if err := queue(q.Topic, q.QueueID); err != nil {
 		return nil, err
 	}
-	ts := h.Store.EarliestStoreTime(q.Topic.V, q.QueueID.V)
+	ts, err := h.Store.EarliestStoreTime(q.Topic.V, q.QueueID.V)
+	if err != nil {
+		return nil, err
+	}
 	return &remoting.Answer{Header: &header.GetEarliestMsgStoretimeResponse{Timestamp: wire.Some(ts)}}, nil
 }
 

@@ -19,10 +19,10 @@ import (
 type Store interface {
 	Query(topic, key string, max int, begin, end int64) (store.QueryResult, error)
 	RecordAt(phyOffset int64) ([]byte, error)
-	OffsetByTime(topic string, queueID int32, timestamp int64, upper bool) int64
+	OffsetByTime(topic string, queueID int32, timestamp int64, upper bool) (int64, error)
 	MinOffset(topic string, queueID int32) int64
 	MaxOffset(topic string, queueID int32) int64
-	EarliestStoreTime(topic string, queueID int32) int64
+	EarliestStoreTime(topic string, queueID int32) (int64, error)
 }
 
 // Deps are what the handlers stand on.

@@ -18,27 +18,29 @@ type fakeStore struct {
 	found  store.QueryResult
 	upper  bool
 	minMax [2]int64
+	// unreadable is the error of every read.
+	unreadable error
 }
 
 func (s *fakeStore) Query(_, _ string, limit int, _, _ int64) (store.QueryResult, error) {
 	s.asked = limit
-	return s.found, nil
+	return s.found, s.unreadable
 }
 
 func (s *fakeStore) RecordAt(phy int64) ([]byte, error) {
 	if phy != 100 {
-		return nil, errors.New("no record starts there")
+		return nil, store.ErrNoRecord
 	}
-	return []byte("record"), nil
+	return []byte("record"), s.unreadable
 }
 
-func (s *fakeStore) OffsetByTime(_ string, _ int32, ts int64, upper bool) int64 {
+func (s *fakeStore) OffsetByTime(_ string, _ int32, ts int64, upper bool) (int64, error) {
 	s.upper = upper
-	return ts / 10
+	return ts / 10, s.unreadable
 }
-func (s *fakeStore) MinOffset(string, int32) int64         { return s.minMax[0] }
-func (s *fakeStore) MaxOffset(string, int32) int64         { return s.minMax[1] }
-func (s *fakeStore) EarliestStoreTime(string, int32) int64 { return -1 }
+func (s *fakeStore) MinOffset(string, int32) int64                  { return s.minMax[0] }
+func (s *fakeStore) MaxOffset(string, int32) int64                  { return s.minMax[1] }
+func (s *fakeStore) EarliestStoreTime(string, int32) (int64, error) { return -1, s.unreadable }
 
 func newHandler(s *fakeStore) *Handler {
 	return New(Deps{Config: config.NewHolder(config.Default(), config.HolderOptions{}), Store: s})
@@ -115,4 +117,30 @@ func TestOffsets(t *testing.T) {
 	require.Equal(t, &header.GetEarliestMsgStoretimeResponse{Timestamp: wire.Some[int64](-1)}, a.Header)
 	_, err = h.MaxOffset(request(), &header.GetMaxOffsetRequest{Topic: topic})
 	require.Equal(t, protocol.SystemError, protocol.CodeOf(err))
+}
+
+// A read that fails is an answer of its own, not "none": SYSTEM_ERROR with the
+// reason, as the answer to an exception in Java.
+func TestReads_ThatFailSaySo(t *testing.T) {
+	h := newHandler(&fakeStore{unreadable: errors.New("store: read failed: input/output error")})
+	topic, id, at := wire.Some("t"), wire.Some[int32](0), wire.Some[int64](100)
+	for name, ask := range map[string]func() error{
+		"message": func() error {
+			_, err := h.Message(request(), &header.QueryMessageRequest{Topic: topic, Key: wire.Some("k"), MaxNum: id, BeginTimestamp: at, EndTimestamp: at})
+			return err
+		},
+		"view": func() error { _, err := h.View(request(), &header.ViewMessageRequest{Offset: at}); return err },
+		"search": func() error {
+			_, err := h.Search(request(), &header.SearchOffsetRequest{Topic: topic, QueueID: id, Timestamp: at})
+			return err
+		},
+		"earliest": func() error {
+			_, err := h.EarliestStoreTime(request(), &header.GetEarliestMsgStoretimeRequest{Topic: topic, QueueID: id})
+			return err
+		},
+	} {
+		err := ask()
+		require.ErrorContains(t, err, "read failed", name)
+		require.Equal(t, protocol.SystemError, protocol.CodeOf(err), name)
+	}
 }

@@ -1,6 +1,7 @@
 package send
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/merlinmq/merlin/broker/intake"
@@ -49,6 +50,9 @@ func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest
 		return nil, protocol.Errorf(protocol.NoPermission, "the topic[%s] sending message is forbidden", retry)
 	}
 	rec, err := h.Store.RecordAt(q.Offset.V)
+	if err != nil && !errors.Is(err, store.ErrNoRecord) {
+		return nil, err // it cannot be read now: the client sends it back again
+	}
 	if err != nil {
 		return nil, protocol.Errorf(protocol.SystemError, "look message by offset failed, %d", q.Offset.V)
 	}

@@ -1,7 +1,6 @@
 package txn
 
 import (
-	"errors"
 	"strconv"
 	"time"
 
@@ -53,8 +52,11 @@ func (s *Service) round() {
 		s.half = low
 	}
 	for more := true; more; {
-		entries := s.Store.Entries(topic.TransHalf, 0, s.half, readAhead)
-		more = len(entries) > 0
+		entries, err := s.Store.Entries(topic.TransHalf, 0, s.half, readAhead)
+		if err != nil {
+			s.Logger.Error("half messages cannot be read, their check waits", "queueOffset", s.half, "err", err)
+		}
+		more = err == nil && len(entries) > 0
 		for _, e := range entries {
 			if s.stopped() || s.Clock.NowMillis()-start > roundLimit.Milliseconds() || !s.look(cfg, start, e) {
 				more = false
@@ -76,7 +78,7 @@ func (s *Service) look(cfg *config.Config, start int64, e store.QueueEntry) bool
 	}
 	m, err := s.read(e.PhyOffset)
 	if err != nil {
-		gone := errors.Is(err, store.ErrNoRecord) || errors.Is(err, message.ErrCorrupt)
+		gone := isGone(err)
 		s.Logger.Error("a half message is unreadable", "queueOffset", e.QueueOffset, "gone", gone, "err", err)
 		return gone
 	}

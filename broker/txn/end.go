@@ -90,6 +90,9 @@ func required(q *header.EndTransactionRequest) error {
 // Beside them it must be a half message: Java would store any message again.
 func (s *Service) prepared(cfg *config.Config, q *header.EndTransactionRequest) (*message.Message, error) {
 	m, err := s.read(q.CommitLogOffset.V)
+	if err != nil && !isGone(err) {
+		return nil, err // the check asks again
+	}
 	if err != nil || m.Topic != topic.TransHalf || m.QueueID != 0 {
 		return nil, protocol.Errorf(protocol.SystemError, "Find prepared transaction message failed")
 	}

@@ -41,13 +41,16 @@ func (r *Recovered) Note(m *message.Message) {
 
 // loadRecovered ends the transactions whose messages were found committed and
 // whose removal entries were not.
-func (s *Service) loadRecovered() {
+func (s *Service) loadRecovered() error {
 	if s.Recovered == nil {
-		return
+		return nil
 	}
 	limit, now, n := s.Config.Get().TransactionOpMsgMaxSize, s.Clock.NowMillis(), 0
 	for _, c := range s.Recovered.commits {
 		m, err := s.read(c.half)
+		if err != nil && !isGone(err) {
+			return err
+		}
 		if err != nil || m.Topic != topic.TransHalf || m.QueueID != 0 || identity(m) != c.id {
 			continue // it expired, or it never was one, or another message's
 		}
@@ -67,4 +70,5 @@ func (s *Service) loadRecovered() {
 		s.Logger.Info("transactions were committed and their removal entries lost: the entries are written again", "transactions", n)
 		s.flushOps(true)
 	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -29,7 +30,7 @@ const (
 type Store interface {
 	Put(p *store.Put) store.PutResult
 	RecordAt(phyOffset int64) ([]byte, error)
-	Entries(topic string, queueID int32, from int64, limit int) []store.QueueEntry
+	Entries(topic string, queueID int32, from int64, limit int) ([]store.QueueEntry, error)
 	MinOffset(topic string, queueID int32) int64
 	MaxOffset(topic string, queueID int32) int64
 	MaxPhyOffset() int64
@@ -72,17 +73,25 @@ type progress struct{ half, op, phy int64 }
 
 // New makes a service from what the two queues hold. It reads all removal
 // messages and half messages that are not done with, and writes the removal
-// entries that a killed process did not write any more.
-func New(d Deps) *Service {
+// entries that a killed process did not write any more. A message that cannot be
+// read now is an error: without it a transaction that has ended would be open.
+func New(d Deps) (*Service, error) {
 	d.Clock = clock.Or(d.Clock)
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{Deps: d, table: newTable(), ops: newOps(), stop: make(chan struct{})}
-	s.half = s.loadHalf()
-	s.loadOps()
-	s.loadRecovered()
-	return s
+	var err error
+	if s.half, err = s.loadHalf(); err == nil {
+		err = s.loadOps()
+	}
+	if err == nil {
+		err = s.loadRecovered()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("txn: load: %w", err)
+	}
+	return s, nil
 }
 
 // Start starts to write removal entries and to check.
@@ -119,22 +128,21 @@ func (s *Service) saved(name string) int64 {
 }
 
 // loadHalf finds the copies among the half messages that wait for their check.
-func (s *Service) loadHalf() int64 {
+func (s *Service) loadHalf() (int64, error) {
 	from := s.saved(topic.TransHalf)
-	s.each(topic.TransHalf, from, func(m *message.Message) {
+	return from, s.each(topic.TransHalf, from, func(m *message.Message) {
 		if number(m, message.PropertyTransactionCheckTimes) >= 0 || number(m, message.PropertyTransactionPreparedQueueOffset) >= 0 {
 			s.table.copied(identity(m), m.QueueOffset)
 		}
 	})
-	return from
 }
 
 // loadOps reads the removal messages. Entries below the progress of the half
 // queue count, too: they may be for a message that was put again since.
-func (s *Service) loadOps() {
+func (s *Service) loadOps() error {
 	from, now := s.saved(topic.TransOpHalf), s.Clock.NowMillis()
 	s.ops.next = from
-	s.each(topic.TransOpHalf, from, func(m *message.Message) {
+	return s.each(topic.TransOpHalf, from, func(m *message.Message) {
 		last := int64(-1)
 		if property(m, message.PropertyTags) == removeTag {
 			for text := range strings.SplitSeq(string(m.Body), ",") {
@@ -148,27 +156,40 @@ func (s *Service) loadOps() {
 	})
 }
 
-// each calls f with the messages of a queue from an offset on. Messages that
-// cannot be read are passed over.
-func (s *Service) each(name string, from int64, f func(*message.Message)) {
+// each calls f with the messages of a queue from an offset on. Messages that are
+// gone or damaged are passed over; a read that fails is an error.
+func (s *Service) each(name string, from int64, f func(*message.Message)) error {
 	for {
-		entries := s.Store.Entries(name, 0, from, readAhead)
+		entries, err := s.Store.Entries(name, 0, from, readAhead)
+		if err != nil {
+			return err
+		}
 		if len(entries) == 0 {
-			return
+			return nil
 		}
 		for _, e := range entries {
 			from = e.QueueOffset + 1
 			m, err := s.read(e.PhyOffset)
-			if err != nil {
+			if isGone(err) {
 				s.Logger.Error("a message of a transaction is unreadable", "topic", name, "queueOffset", e.QueueOffset, "err", err)
 				continue
+			}
+			if err != nil {
+				return err
 			}
 			f(m)
 		}
 	}
 }
 
-// read gives the message at an offset of the log, in memory of its own.
+// isGone says of an error of read that the message will not come back; after any
+// other one it may be read later.
+func isGone(err error) bool {
+	return errors.Is(err, store.ErrNoRecord) || errors.Is(err, message.ErrCorrupt)
+}
+
+// read gives the message at an offset of the log, in memory of its own. See isGone
+// for its errors.
 func (s *Service) read(phy int64) (*message.Message, error) {
 	rec, err := s.Store.RecordAt(phy)
 	if err != nil {

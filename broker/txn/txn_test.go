@@ -113,11 +113,12 @@ func (w *world) open() {
 	w.producer = &producer{}
 	producers.Register("P", &client.Channel{Peer: w.producer, ClientID: "c1"})
 	w.wait()
-	w.Service = New(Deps{
+	w.Service, err = New(Deps{
 		Config: w.cfg, Topics: w.topics, Offsets: offsets, Producers: producers, Store: w.st,
 		Stats:  stats.New(stats.Options{Clock: w.clock, Cluster: "c", System: func(string) bool { return false }}),
 		Levels: prepare.Levels{time.Second, 5 * time.Second}, Clock: w.clock, StoreHost: host, Recovered: &recovered,
 	})
+	require.NoError(w.t, err)
 }
 
 // wait until everything stored can be read.
@@ -199,7 +200,9 @@ func (w *world) checks() []asked {
 // messages are the bodies in a queue.
 func (w *world) messages(name string, queueID int32) (out []message.Message) {
 	w.wait()
-	for _, e := range w.st.Entries(name, queueID, 0, 1000) {
+	entries, err := w.st.Entries(name, queueID, 0, 1000)
+	require.NoError(w.t, err)
+	for _, e := range entries {
 		m, err := w.read(e.PhyOffset)
 		require.NoError(w.t, err)
 		out = append(out, *m)
@@ -235,7 +238,9 @@ func TestEnd_CommitStoresTheRealMessage(t *testing.T) {
 	for name, want := range map[string]string{"TRAN_MSG": "true", "REAL_TOPIC": "T", "REAL_QID": "3", "__transactionId__": "ID1", "TAGS": "red"} {
 		require.Equal(t, want, property(&m, name), name)
 	}
-	require.Equal(t, message.TagsHash("red"), w.st.Entries("T", 3, 0, 1)[0].TagsCode)
+	entries, err := w.st.Entries("T", 3, 0, 1)
+	require.NoError(t, err)
+	require.Equal(t, message.TagsHash("red"), entries[0].TagsCode)
 
 	require.NoError(t, w.end(q), "again")
 	require.NoError(t, w.end(rollback(q)), "too late")

@@ -67,8 +67,11 @@ func TestLog_RollsWithABlankRecord(t *testing.T) {
 	size := 1000 + 1 + MinRecord
 	rest := segSize - 3*size
 	require.Equal(t, []byte{0, 0, byte(rest >> 8), byte(rest), 0xCB, 0xD4, 0x31, 0x94}, b[3*size:3*size+8])
-	require.Equal(t, int64(1234), l.StoreTime(0))
-	require.Equal(t, int64(-1), l.StoreTime(5))
+	for off, want := range map[int64]int64{0: 1234, 5: -1, -1: -1, l.Max(): -1} {
+		at, err := l.StoreTime(off)
+		require.NoError(t, err)
+		require.Equal(t, want, at, off)
+	}
 }
 
 func TestLog_ExactlyFullSegment(t *testing.T) {

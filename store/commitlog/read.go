@@ -122,21 +122,21 @@ func StoreTimeOf(head []byte) int64 {
 	return int64(binary.BigEndian.Uint64(head[posBornHost+born:]))
 }
 
-// StoreTime is the store timestamp of the record at off, or -1 when there is
-// none.
-func (l *Log) StoreTime(off int64) int64 {
+// StoreTime is the store timestamp of the record at off, or -1 when no record
+// stands there. Errors are those of Read.
+func (l *Log) StoreTime(off int64) (int64, error) {
 	var head [HeadSize]byte
-	if off < 0 {
-		return -1
+	if off < 0 || off+HeadSize > min(l.max.Load(), l.SegmentOf(off)+l.o.SegmentSize) {
+		return -1, nil
 	}
 	if v, ok := l.View(off, HeadSize); ok {
 		copy(head[:], v.Bytes)
 		v.Release()
-	} else if l.Read(head[:], off) != nil {
-		return -1
+	} else if err := l.Read(head[:], off); err != nil {
+		return -1, err
 	}
 	if !isRecord(head[:]) {
-		return -1
+		return -1, nil
 	}
-	return StoreTimeOf(head[:])
+	return StoreTimeOf(head[:]), nil
 }
