@@ -1,7 +1,8 @@
 // Package configfile keeps the small text files of a server (config/*.json,
 // kvConfig.json, properties): it replaces a file atomically, keeps the previous
 // one as .bak as RocketMQ's ConfigManager does, and falls back to it when the
-// newest cannot be read. It owns no goroutine; Memory has one lock, a leaf.
+// newest cannot be read; a Saver lets changes that come together share one write.
+// It owns no goroutine. Memory has one lock, a leaf; Saver has two, in docs/LOCKS.md.
 package configfile
 
 import (
