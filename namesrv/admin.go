@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/compat/version"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
 	"github.com/merlinmq/merlin/protocol/wire"
@@ -77,7 +78,8 @@ func (s *Server) updateConfig(r *remoting.Request, _ *header.None) (*remoting.An
 	return ok(nil)
 }
 
-// getConfig is GET_NAMESRV_CONFIG, 319: all keys as "key=value" lines.
+// getConfig is GET_NAMESRV_CONFIG, 319: all keys as "key=value" lines. A header
+// field, which no client reads, says which implementation answers.
 func (s *Server) getConfig(*remoting.Request, *header.None) (*remoting.Answer, error) {
-	return &remoting.Answer{Body: []byte(s.settings.get().Text())}, nil
+	return &remoting.Answer{Body: []byte(s.settings.get().Text()), Ext: []wire.Field{{Key: version.Field, Value: version.Implementation}}}, nil
 }

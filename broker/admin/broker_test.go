@@ -85,6 +85,7 @@ func TestGetBrokerRuntimeInfo(t *testing.T) {
 	require.Equal(t, "479", b.Table["brokerVersion"])
 	require.Equal(t, "V5_3_3", b.Table["brokerVersionDesc"])
 	require.Equal(t, "10000", b.Table["sendThreadPoolQueueCapacity"])
+	require.Equal(t, []wire.Field{{Key: "implementation", Value: "Merlin"}}, a.Ext, "who it is, where no client looks")
 }
 
 func TestViewBrokerStatsData(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"github.com/merlinmq/merlin/compat/version"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
+	"github.com/merlinmq/merlin/protocol/wire"
 	"github.com/merlinmq/merlin/remoting"
 )
 
@@ -13,7 +14,8 @@ import (
 // clusterList, brokerStatus, the dashboard and the Prometheus exporter parse. Next
 // to what the store tells it has message totals, delay levels and the queues of
 // the lanes. brokerVersion is there for the exporter. Timer messages are not
-// served, so their keys have the values of Java with timerWheelEnable=false.
+// served, so their keys have the values of Java with timerWheelEnable=false. A
+// header field, which no client reads, says which implementation answers.
 func (h *Handler) GetBrokerRuntimeInfo(*remoting.Request, *header.None) (*remoting.Answer, error) {
 	t := map[string]string{}
 	for k, v := range h.Store.RuntimeInfo() {
@@ -30,7 +32,12 @@ func (h *Handler) GetBrokerRuntimeInfo(*remoting.Request, *header.None) (*remoti
 	t["timerReadBehind"], t["timerOffsetBehind"], t["timerCongestNum"] = "0", "0", "0"
 	t["timerEnqueueTps"], t["timerDequeueTps"] = "0.0", "0.0"
 	h.queues(t)
-	return reply(&body.KVTable{Table: t})
+	a, err := reply(&body.KVTable{Table: t})
+	if err != nil {
+		return nil, err
+	}
+	a.Ext = []wire.Field{{Key: version.Field, Value: version.Implementation}}
+	return a, nil
 }
 
 func (h *Handler) totals(t map[string]string) {

@@ -22,6 +22,15 @@ const (
 // Current is the version that this project speaks.
 const Current = V5_3_3
 
+// Field is the header field, and Implementation its value, by which a server of
+// this project says what it is, in its answers to GET_BROKER_RUNTIME_INFO (28) and
+// GET_NAMESRV_CONFIG (319): its version number says only what it speaks. Java
+// servers answer both without header fields, and no client or tool reads any there.
+const (
+	Field          = "implementation"
+	Implementation = "Merlin"
+)
+
 // names by ordinal.
 var names = strings.Fields(versionNames)
 
