@@ -28,7 +28,7 @@ func TestUpdateBrokerConfig(t *testing.T) {
 	}
 	_, err := w.UpdateBrokerConfig(bare(`a=\u12`), nil)
 	refused(t, err, protocol.SystemError, "string2Properties error")
-	for _, bad := range []string{"zzz=1", "brokerPermission=abc", "brokerPermission=9", "listenPort=1", "enablePopLog=true"} {
+	for _, bad := range []string{"zzz=1", "brokerPermission=abc", "brokerPermission=9", "listenPort=-1", "aclEnable=true"} {
 		_, err = w.UpdateBrokerConfig(bare("traceOn=false\n"+bad), nil)
 		require.Equal(t, protocol.SystemError, protocol.CodeOf(err), bad)
 		require.Contains(t, err.Error(), strings.Split(bad, "=")[0])
@@ -39,6 +39,12 @@ func TestUpdateBrokerConfig(t *testing.T) {
 	a, err := w.UpdateBrokerConfig(bare(""), nil)
 	ok(t, a, err)
 	require.Zero(t, w.Config.Version().Counter)
+
+	// A rollout script that Java takes goes on here, and is told what it gets.
+	a, err = w.UpdateBrokerConfig(bare("listenPort=1\nenablePopLog=true"), nil)
+	ok(t, a, err)
+	require.Equal(t, "enablePopLog=true: this broker does not act on it; listenPort=1: it is read at start: it takes effect when the broker is started again", a.Remark)
+	require.NoError(t, w.files.Save("broker.conf", []byte("# mine\nbrokerName=broker-a\n")))
 
 	a, err = w.UpdateBrokerConfig(bare("autoCreateTopicEnable=false\n"), nil)
 	ok(t, a, err)
@@ -54,7 +60,7 @@ func TestUpdateBrokerConfig(t *testing.T) {
 	a, err = w.GetBrokerConfig(bare(""), nil)
 	text := ok(t, a, err)
 	require.Contains(t, text, "\nbrokerPermission=4\n")
-	require.Equal(t, &header.GetBrokerConfigResponse{Version: str(`{"counter":2,"stateVersion":0,"timestamp":100000}`)}, a.Header)
+	require.Equal(t, &header.GetBrokerConfigResponse{Version: str(`{"counter":3,"stateVersion":0,"timestamp":100000}`)}, a.Header)
 }
 
 // runtimeKeys are the keys of code 28 that a 5.3.3 broker answers and that are not

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"strings"
+
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/header"
@@ -10,10 +12,12 @@ import (
 
 // UpdateBrokerConfig is UPDATE_BROKER_CONFIG (25): a body of key=value lines that
 // changes the configuration while the broker runs and in its file, all of it or
-// nothing. A key of the black list is NO_PERMISSION (16). Unlike Java, which
-// answers success and drops them, it refuses (1) a key that nobody knows, that
-// this broker does not act on or reads at start only, and a value that does not
-// parse. A change of brokerPermission is told to the name servers at once.
+// nothing. A key of the black list is NO_PERMISSION (16). What this broker does not
+// act on, and what it reads at start, is a success as in Java, with a remark that
+// says so. Unlike Java, which answers success and drops them, it refuses (1) a key
+// that nobody knows, a value that does not parse, and one that promises protection,
+// copies or membership which this broker does not have. A change of
+// brokerPermission or namesrvAddr is told to the name servers at once.
 func (h *Handler) UpdateBrokerConfig(r *remoting.Request, _ *header.None) (*remoting.Answer, error) {
 	changes, err := config.ParseChanges(r.Cmd.Body)
 	if err != nil {
@@ -30,15 +34,27 @@ func (h *Handler) UpdateBrokerConfig(r *remoting.Request, _ *header.None) (*remo
 		return done()
 	}
 	h.Logger.Info("configuration update", "keys", len(changes), from(r))
-	if err := h.Config.Update(changes); err != nil {
+	notes, err := h.Config.Change(changes)
+	if err != nil {
 		h.Logger.Warn("configuration update refused", "error", err, from(r))
 		return nil, &protocol.Error{Code: protocol.SystemError, Remark: err.Error()}
 	}
-	if _, ok := changes["brokerPermission"]; ok {
+	_, permission := changes["brokerPermission"]
+	_, nameServers := changes["namesrvAddr"]
+	if permission {
 		h.Topics.NextVersion()
+	}
+	if permission || nameServers {
 		h.Register()
 	}
-	return done()
+	if len(notes) == 0 {
+		return done()
+	}
+	remarks := make([]string, len(notes))
+	for i, n := range notes {
+		remarks[i] = n.String()
+	}
+	return &remoting.Answer{Remark: strings.Join(remarks, "; "), HasRemark: true}, nil
 }
 
 // GetBrokerConfig is GET_BROKER_CONFIG (26): every known key with its value as

@@ -23,13 +23,13 @@ type Config struct {
 	BrokerName        string `conf:"brokerName" check:"name"`
 	BrokerClusterName string `conf:"brokerClusterName" check:"name"`
 	BrokerID          int64  `conf:"brokerId"` // 0: this is a master
-	NamesrvAddr       string `conf:"namesrvAddr"`
+	NamesrvAddr       string `conf:"namesrvAddr" check:"nameServers"`
 	BrokerIP1         string `conf:"brokerIP1" check:"host"` // address told to clients
 	BrokerIP2         string `conf:"brokerIP2" check:"host"` // address told to slaves
 	BindAddress       string `conf:"bindAddress"`
 	ListenPort        int    `conf:"listenPort" min:"0" max:"65535"` // 0: a free port
 	HAListenPort      int    `conf:"haListenPort" max:"65535"`       // listenPort+1 unless set above 0
-	BrokerRole        string `conf:"brokerRole"`                     // ASYNC_MASTER or SYNC_MASTER
+	BrokerRole        string `conf:"brokerRole"`                     // ASYNC_MASTER
 
 	// Topics and groups.
 	BrokerPermission                   int32  `conf:"brokerPermission,hot" min:"0" max:"7"`
@@ -167,6 +167,8 @@ type Config struct {
 	text map[string]string
 	// fromFile are the keys that the file or an update set.
 	fromFile map[string]bool
+	// waiting are values that updates wrote into the file and that the next start reads.
+	waiting map[string]string
 }
 
 // BrokerAddr is the address that clients are told (brokerIP1:listenPort).
@@ -226,8 +228,12 @@ func (c *Config) BlackList() map[string]bool {
 // FromFile says whether the file or an update set the key.
 func (c *Config) FromFile(key string) bool { return c.fromFile[key] }
 
-// Value is the text of a key as code 26 prints it, false when it has none.
+// Value is the text of a key as code 26 prints it, false when it has none. A
+// feature that this broker does not have is off in it, whatever the file says.
 func (c *Config) Value(key string) (string, bool) {
 	v, ok := c.text[key]
+	if d, not := does[key]; not && ok {
+		return d, true
+	}
 	return v, ok
 }

@@ -28,7 +28,16 @@ func TestText_IsWhatJavaAnswers(t *testing.T) {
 	c, warnings, err := h.Parse(file, "broker.conf")
 	require.NoError(t, err)
 	require.Empty(t, warnings)
-	require.Equal(t, string(want), c.Text())
+	// Where Java says that a feature is there and this broker does not have it, this
+	// broker says so.
+	java := string(want)
+	for key, v := range does {
+		before, after, found := strings.Cut(java, "\n"+key+"=")
+		require.True(t, found, key)
+		_, after, _ = strings.Cut(after, "\n")
+		java = before + "\n" + key + "=" + v + "\n" + after
+	}
+	require.Equal(t, java, c.Text())
 }
 
 // Pins the formulas of BrokerConfig's and NettyClientConfig's initialisers.
@@ -61,13 +70,76 @@ func TestDefault_IsJavas(t *testing.T) {
 }
 
 func TestParse_WarnsAboutWhatHasNoEffect(t *testing.T) {
-	_, w, err := Parse([]byte("# a comment\nfoo = 1\nenablePopLog=true\nenablePopLog=false\nbrokerId=3\n"), "b.conf")
+	_, w, err := Parse([]byte("# a comment\nfoo = 1\nenablePopLog=true\npullMessageThreadPoolNums=1\nbrokerId=-3\ninitAuthenticationUser=x:y\n"), "b.conf")
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"b.conf:2: unknown key foo is ignored",
-		"b.conf:3: enablePopLog=true has no effect: this broker does not act on it (default false)",
-		"b.conf:5: brokerId 3 becomes 0, as a master always has",
+		"b.conf: these keys have no effect here (docs/CONFIG.md says why): enablePopLog=true, initAuthenticationUser=…, pullMessageThreadPoolNums=1",
+		"b.conf:5: brokerId -3 becomes 0, as a master always has",
 	}, texts(w))
+}
+
+// Java writes all keys when one is changed: what stands there as Java's default
+// needs no line, but for features that are not there.
+func TestParse_AFileThatJavaWroteGivesOneLine(t *testing.T) {
+	written, err := os.ReadFile("testdata/get-broker-config.txt")
+	require.NoError(t, err)
+	h := Host{CPUs: 2, Name: "vm", RocketMQHome: "/data/home"}
+	_, w, err := h.Parse(append(written, "brokerConfigPath=/etc/broker.conf\nisBrokerContainer=false\n"...), "b.conf")
+	require.NoError(t, err)
+	require.Equal(t, []string{"b.conf: these keys have no effect here (docs/CONFIG.md says why): " +
+		"enableBroadcastOffsetStore=true, enableCompaction=true, serverLoadBalancerEnable=true, timerWheelEnable=true"}, texts(w))
+}
+
+// Some of RocketMQ's own files begin with an HTML comment, whose lines are keys to
+// Java.
+func TestParse_ALicenceInAnHTMLCommentIsQuiet(t *testing.T) {
+	licence := "<!--\n  ~ Licensed to the Apache Software Foundation (ASF)\n  ~ WARRANTIES OR CONDITIONS\nlistenPort=1234\n-->\n"
+	c, w, err := Parse([]byte(licence+"foo=1\n"), "b.conf")
+	require.NoError(t, err)
+	require.Equal(t, []string{"b.conf:6: unknown key foo is ignored"}, texts(w))
+	require.Equal(t, 1234, c.ListenPort, "Java takes a setting there too")
+}
+
+// Each value that promises something which this broker does not do refuses the
+// start and the update, and says which key of which line, and what to do.
+func TestPromises_RefuseTheStartAndTheUpdate(t *testing.T) {
+	for _, kv := range []string{
+		"aclEnable=true", "authenticationEnabled=TRUE", "authorizationEnabled=true", "useTLS=true",
+		"brokerRole=SYNC_MASTER", "brokerRole=SLAVE", "inSyncReplicas=2", "minInSyncReplicas=3", "totalReplicas=2",
+		"allAckInSyncStateSet=true", "enableAutoInSyncReplicas=true", "duplicationEnable=true", "asyncLearner=true",
+		"brokerId=1", "enableDLegerCommitLog=true", "enableControllerMode=true", "enableSlaveActingMaster=true",
+		"enableRemoteEscape=true", "fetchNameSrvAddrByDnsLookup=true", "fetchNamesrvAddrByAddressServer=true",
+		"storeType=defaultRocksDB", "configManagerVersion=v2", "rocksdbCQDoubleWriteEnable=true",
+		"messageStorePlugIn=org.apache.rocketmq.tieredstore.TieredMessageStore", "readOnlyCommitLogStorePaths=/old",
+		"storePathCommitLog=/a,/b", "enableConsumeQueueExt=true", "enableLmq=true", "enableMultiDispatch=true",
+	} {
+		key, v, _ := strings.Cut(kv, "=")
+		_, _, err := Parse([]byte("\n"+kv), "b.conf")
+		require.ErrorIs(t, err, ErrPromise, kv)
+		require.Contains(t, err.Error(), "b.conf:2: "+key+"=", kv)
+		h := NewHolder(Default(), HolderOptions{File: "b.conf", Files: configfile.NewMemory()})
+		require.ErrorIs(t, h.Update(map[string]string{key: v}), ErrPromise, kv)
+		require.Contains(t, Default().Text(), "\nbrokerRole=ASYNC_MASTER\n")
+	}
+	// All at once, so that the operator reads them in one go.
+	_, _, err := Parse([]byte("aclEnable=true\ninSyncReplicas=2\n"), "b.conf")
+	require.ErrorContains(t, err, "b.conf:1: aclEnable=true: this broker cannot keep that promise: nobody would be asked")
+	require.ErrorContains(t, err, "b.conf:2: inSyncReplicas=2: this broker cannot keep that promise: this broker keeps one copy")
+	// Java asks no address server when it has addresses.
+	_, _, err = Parse([]byte("fetchNamesrvAddrByAddressServer=true\nnamesrvAddr=a:1\nstoreType=DEFAULT\ninSyncReplicas=1\n"), "b.conf")
+	require.NoError(t, err)
+	// What Java reads from -D only, and believers put here.
+	_, _, err = Parse([]byte("tls.server.mode=enforcing"), "b.conf")
+	require.ErrorIs(t, err, ErrPromise)
+}
+
+func TestParse_NoticesAnotherServersFile(t *testing.T) {
+	_, _, err := Parse([]byte("listenPort=9876\nkvConfigPath=/x"), "ns.conf")
+	require.ErrorIs(t, err, ErrForeign)
+	require.ErrorContains(t, err, "ns.conf:2: kvConfigPath=/x: this is the configuration file of a name server")
+	_, _, err = Parse([]byte("controllerDLegerGroup = group1"), "controller.conf")
+	require.ErrorContains(t, err, "of a controller")
 }
 
 func texts(ws []Warning) (out []string) {
@@ -83,9 +155,7 @@ func TestParse_ErrorsNameFileAndLine(t *testing.T) {
 		"listenPort=70000":                         `b.conf:1: listenPort must be between 0 and 65535, not 70000`,
 		"autoCreateTopicEnable=yes":                `b.conf:1: autoCreateTopicEnable must be true or false, not "yes"`,
 		"brokerName=a\\\n  b\nbrokerRole=\\u":      `b.conf:3: \u needs four hexadecimal digits`,
-		"brokerRole=SLAVE":                         `b.conf:1: brokerRole SLAVE is not supported yet`,
 		"brokerRole=MASTER":                        `b.conf:1: brokerRole must be one of ASYNC_MASTER, SYNC_MASTER, SLAVE`,
-		"enableDLegerCommitLog=true":               `b.conf:1: enableDLegerCommitLog is not supported yet`,
 		"brokerName=a b":                           `b.conf:1: brokerName must not contain`,
 		"deleteWhen=04;25":                         `b.conf:1: deleteWhen must be hours`,
 		"messageDelayLevel=1s 5x":                  `b.conf:1: messageDelayLevel: "5x"`,
@@ -166,15 +236,51 @@ func TestUpdate_ChangesOnlyItsKeysInTheFile(t *testing.T) {
 func TestUpdate_AllOrNothing(t *testing.T) {
 	files := configfile.NewMemory()
 	h := NewHolder(Default(), HolderOptions{File: "b.conf", Files: files})
-	for key, want := range map[string]error{"zzz": ErrUnknownKey, "zEnable": ErrUnknownKey, "storePathRootDir": ErrStartOnly, "reviveMaxSlow": ErrNotSupported} {
+	for key, want := range map[string]error{"zzz": ErrUnknownKey, "zEnable": ErrUnknownKey, "inSyncReplicas": ErrPromise} {
 		err := h.Update(map[string]string{"brokerPermission": "4", key: "9"})
 		require.ErrorIs(t, err, want, key)
 	}
-	require.ErrorContains(t, h.Update(map[string]string{"brokerPermission": "9"}), "between 0 and 7")
-	require.Equal(t, int32(6), h.Get().BrokerPermission)
+	for _, bad := range []map[string]string{{"brokerPermission": "9"}, {"listenPort": "70000"}, {"reviveMaxSlow": "x"}, {"namesrvAddr": "foo"}} {
+		bad["traceOn"] = "false"
+		require.Error(t, h.Update(bad))
+	}
+	require.Equal(t, Default(), h.Get())
 	require.Zero(t, h.Version().Counter)
 	_, err := files.Load("b.conf", nil)
 	require.ErrorIs(t, err, configfile.ErrNone)
+}
+
+// What is read at start goes into the file and waits; what has no effect is kept
+// and shown. Both are said.
+func TestChange_SaysWhatHasNoEffectNow(t *testing.T) {
+	files := configfile.NewMemory()
+	h := NewHolder(Default(), HolderOptions{File: "b.conf", Files: files})
+	saved := func() string {
+		data, err := files.Load("b.conf", nil)
+		require.NoError(t, err)
+		return string(data)
+	}
+	notes, err := h.Change(map[string]string{"listenPort": "1234", "reviveMaxSlow": "9", "traceOn": "false"})
+	require.NoError(t, err)
+	require.Equal(t, []Note{{"listenPort", "1234", ErrStartOnly}, {"reviveMaxSlow", "9", ErrNotSupported}}, notes)
+	require.Equal(t, "listenPort=1234\nreviveMaxSlow=9\ntraceOn=false\n", saved())
+	require.Equal(t, 10911, h.Get().ListenPort)
+	require.Contains(t, h.Text(), "\nlistenPort=10911\n", "what is in force")
+	require.Contains(t, h.Text(), "\nreviveMaxSlow=9\n")
+
+	notes, err = h.Change(map[string]string{"listenPort": "10911"}) // back to what is in force
+	require.NoError(t, err)
+	require.Len(t, notes, 1)
+	require.Contains(t, saved(), "listenPort=10911\n")
+	notes, err = h.Change(map[string]string{"timerWheelEnable": "false"})
+	require.NoError(t, err)
+	require.Len(t, notes, 1)
+	require.Contains(t, h.Text(), "\ntimerWheelEnable=false\n")
+
+	// Without a file nothing would come of it.
+	h = NewHolder(Default(), HolderOptions{})
+	require.ErrorIs(t, h.Update(map[string]string{"listenPort": "1"}), ErrStartOnly)
+	require.NoError(t, h.Update(map[string]string{"reviveMaxSlow": "9"}))
 }
 
 func TestUpdate_WithoutAFileLastsForTheProcess(t *testing.T) {

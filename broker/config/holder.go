@@ -22,7 +22,7 @@ var ErrUnknownKey = errors.New("unknown key")
 var ErrNotSupported = errors.New("this broker does not act on it")
 
 // ErrStartOnly says that the key is read at start only.
-var ErrStartOnly = errors.New("it is read at start only: change it in the configuration file and start again")
+var ErrStartOnly = errors.New("it is read at start: it takes effect when the broker is started again")
 
 // Version counts the updates of a configuration (DataVersion).
 type Version struct {
@@ -82,7 +82,8 @@ func (c *Config) Text() string {
 		if k != nil && (k.Secret() || k.auth() && !c.fromFile[name]) {
 			continue
 		}
-		b.WriteString(name + "=" + c.text[name] + "\n")
+		v, _ := c.Value(name)
+		b.WriteString(name + "=" + v + "\n")
 	}
 	return b.String()
 }
@@ -96,70 +97,131 @@ func Hot(key string) bool {
 // ActedOn says whether this broker acts on the key at all.
 func ActedOn(key string) bool { return fields()[key] != nil }
 
-// Update applies all changes or none. A key that is unknown, not acted on, or
-// read at start only is refused with an error that says so (ErrUnknownKey,
-// ErrNotSupported, ErrStartOnly), unless it has that value already; so is a value
-// that does not parse or is out of range. The changed keys, and only they, are
-// written into the file before they take effect; when the file cannot be written
-// (a read-only mount) they take effect for this process, and a log line says so.
+// Note tells what came of one change that did not take effect at once.
+type Note struct {
+	Key, Value string
+	Why        error // ErrNotSupported or ErrStartOnly
+}
+
+// String is "key=value: why".
+func (n Note) String() string { return n.Key + "=" + n.Value + ": " + n.Why.Error() }
+
+// Update is Change for callers that do not care which changes wait.
 func (h *Holder) Update(changes map[string]string) error {
+	_, err := h.Change(changes)
+	return err
+}
+
+// Change applies all changes or none, and gives a note for each that does not take
+// effect at once. The changed keys, and only they, are written into the file
+// before they take effect.
+//
+// A value of a key that this broker does not act on is kept and shown, as in Java,
+// with a note (ErrNotSupported); one of a key that is read at start goes into the
+// file, with a note (ErrStartOnly), and is refused with that error when there is no
+// file to write it to. Refused are a key that is unknown (ErrUnknownKey), a promise
+// that this broker does not keep (ErrPromise), and a value that does not parse or
+// is out of range. When the file cannot be written (a read-only mount) changes of
+// keys that are read at each use take effect for this process, and a log line says
+// so.
+func (h *Holder) Change(changes map[string]string) ([]Note, error) {
 	h.updating.Lock()
 	defer h.updating.Unlock()
 	old := h.Get()
 	next := *old
-	next.text, next.fromFile = maps.Clone(old.text), maps.Clone(old.fromFile)
+	next.text, next.fromFile, next.waiting = maps.Clone(old.text), maps.Clone(old.fromFile), maps.Clone(old.waiting)
 	var list []change
+	var notes []Note
+	needsFile := ""
 	for _, key := range slices.Sorted(maps.Keys(changes)) {
-		v, err := next.set(key, changes[key])
+		before := old.filed(key)
+		v, why, err := next.set(key, changes[key])
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if v != old.text[key] {
-			list = append(list, change{key, v})
-			h.opts.Logger.Info("configuration changes", "key", key, "from", clip(old.text[key]), "to", clip(v))
+		if v == before {
+			continue
+		}
+		list = append(list, change{key, v})
+		if why != nil {
+			notes = append(notes, Note{key, shown(Lookup(key), v), why})
+		}
+		if why == ErrStartOnly {
+			needsFile = key
 		}
 	}
-	if len(list) > 0 {
-		h.persist(list)
+	if err := h.persist(list); err != nil {
+		if needsFile != "" {
+			return nil, fmt.Errorf("%s: %w: %w", needsFile, ErrStartOnly, err)
+		}
+		h.opts.Logger.Warn("the changed configuration lasts until the broker stops", "error", err)
+	}
+	for _, c := range list {
+		k := Lookup(c.key)
+		h.opts.Logger.Info("configuration changes", "key", c.key, "from", shown(k, old.text[c.key]), "to", shown(k, c.value))
+	}
+	for _, n := range notes {
+		h.opts.Logger.Warn("a changed setting has no effect now", "key", n.Key, "value", n.Value, "why", n.Why)
 	}
 	h.current.Store(&next)
 	v := h.Version()
 	h.version.Store(&Version{v.StateVersion, h.opts.Clock.NowMillis(), v.Counter + 1})
-	return nil
+	return notes, nil
 }
 
-// set changes one key of a Config that nobody else sees yet.
-func (c *Config) set(key, value string) (string, error) {
+// filed is the value of a key with which the next start would begin.
+func (c *Config) filed(key string) string {
+	if v, ok := c.waiting[key]; ok {
+		return v
+	}
+	return c.text[key]
+}
+
+// set changes one key of a Config that nobody else sees yet. It gives the value in
+// the form of Key.check, and why it does not take effect at once.
+func (c *Config) set(key, value string) (v string, why, err error) {
 	k := Lookup(key)
 	if k == nil {
-		return "", fmt.Errorf("%s: %w", clip(key), ErrUnknownKey)
+		return "", nil, fmt.Errorf("%s: %w", clip(key), ErrUnknownKey)
 	}
-	v, err := k.check(value)
-	if err != nil {
-		return "", err
+	if v, err = k.check(value); err != nil {
+		return "", nil, err
 	}
-	if old, ok := c.text[key]; ok && old == v {
-		return v, nil
+	if v == c.filed(key) {
+		return v, nil, nil
+	}
+	if p := promiseOf(key, v, c.filed); p != nil {
+		return "", nil, p.refuse(v)
 	}
 	f := fields()[key]
-	if f == nil {
-		return "", fmt.Errorf("%s: %w", key, ErrNotSupported)
-	}
-	if !f.hot {
-		return "", fmt.Errorf("%s: %w", key, ErrStartOnly)
+	switch {
+	case f == nil:
+		c.text[key], c.fromFile[key] = v, true
+		return v, ErrNotSupported, nil
+	case !f.hot:
+		if err := f.assign(new(Config), v); err != nil {
+			return "", nil, err
+		}
+		if c.waiting == nil {
+			c.waiting = map[string]string{}
+		}
+		c.waiting[key] = v
+		return v, ErrStartOnly, nil
 	}
 	if err := f.assign(c, v); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	c.text[key], c.fromFile[key] = v, true
-	return v, nil
+	return v, nil, nil
 }
 
 // persist writes the changed keys into the file. REQUIRES: h.updating.
-func (h *Holder) persist(list []change) {
+func (h *Holder) persist(list []change) error {
+	if len(list) == 0 {
+		return nil
+	}
 	if h.opts.File == "" || h.opts.Files == nil {
-		h.opts.Logger.Warn("the changed configuration lasts until the broker stops: it was started without a file")
-		return
+		return errors.New("the broker was started without a configuration file")
 	}
 	data, err := h.opts.Files.Load(h.opts.File, nil)
 	if errors.Is(err, configfile.ErrNone) {
@@ -172,8 +234,9 @@ func (h *Holder) persist(list []change) {
 		err = h.opts.Files.Save(h.opts.File, data)
 	}
 	if err != nil {
-		h.opts.Logger.Warn("the changed configuration lasts until the broker stops: its file cannot be written", "file", h.opts.File, "error", err)
+		return fmt.Errorf("the configuration file cannot be written: %w", err)
 	}
+	return nil
 }
 
 // ParseChanges reads the body of UPDATE_BROKER_CONFIG (25): properties text. When

@@ -1,10 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,11 +58,13 @@ func (h Host) Default() *Config {
 // Parse reads a broker.conf on the zero Host.
 func Parse(data []byte, file string) (*Config, []Warning, error) { return Host{}.Parse(data, file) }
 
-// Parse reads a broker.conf. A key that no class of Java knows, and a key that
-// this broker does not act on and that differs from its default, is a warning. A
-// value that does not parse or is out of range, and a role that is not supported,
-// is an error that names file and line. overrides, when given, are applied after
-// the file (the command line).
+// Parse reads a broker.conf. A key that no class of Java knows is a warning, and
+// so are, in one line, the keys that this broker does not act on and that differ
+// from what it does. A value that does not parse or is out of range, a key that
+// promises protection, copies, membership or a storage that this broker does not
+// have (ErrPromise), and a key of another server's file (ErrForeign) are errors
+// that name file and line. overrides, when given, are applied after the file (the
+// command line).
 func (h Host) Parse(data []byte, file string, overrides ...map[string]string) (*Config, []Warning, error) {
 	props, err := javaprops.Parse(data, file)
 	if err != nil {
@@ -67,7 +72,7 @@ func (h Host) Parse(data []byte, file string, overrides ...map[string]string) (*
 	}
 	p := parser{file: file, lines: map[string]int{}, values: map[string]string{}, set: map[string]bool{}}
 	p.defaults(h)
-	for _, e := range props {
+	for _, e := range withoutLicence(props) {
 		if err := p.put(e.Key, e.Value, e.Line); err != nil {
 			return nil, nil, err
 		}
@@ -79,6 +84,10 @@ func (h Host) Parse(data []byte, file string, overrides ...map[string]string) (*
 			}
 		}
 	}
+	if err := p.keepsPromises(); err != nil {
+		return nil, nil, err
+	}
+	p.listIdle(h)
 	c, err := p.finish()
 	if err != nil {
 		return nil, nil, err
@@ -152,25 +161,99 @@ func (p *parser) put(key, value string, line int) error {
 	k := Lookup(key)
 	p.lines[key] = line
 	if k == nil {
-		if p.set[key] = true; value != "" {
-			p.values[key] = value // Java remembers it for code 26 as well
-		}
-		p.warn(line, "unknown key %s is ignored", clip(key))
-		return nil
+		return p.putUnknown(key, value, line)
 	}
 	v, err := k.check(value)
 	if err != nil {
 		return p.errorf(key, "%w", err)
 	}
 	if k.ReadOnly {
-		p.warn(line, "%s has no effect: it cannot be set in a file", key)
+		if v != k.Default {
+			p.warn(line, "%s has no effect: it cannot be set in a file", key)
+		}
 		return nil
-	}
-	if _, acted := fields()[key]; !acted && v != k.Default {
-		p.warn(line, "%s=%s has no effect: this broker does not act on it (default %s)", key, shown(k, v), or(k.Default, "unset"))
 	}
 	p.values[key], p.set[key] = v, true
 	return nil
+}
+
+// putUnknown remembers a key that no class of a Java broker has.
+func (p *parser) putUnknown(key, value string, line int) error {
+	if whose, ok := foreign[key]; ok {
+		return p.errorf(key, "%s=%s: %w of %s: give the broker its own", key, clip(value), ErrForeign, whose)
+	}
+	if guards(key) {
+		return p.errorf(key, "%s=%s: %w: no key of this file guards connections: each port answers plain clients and, with a certificate of its own making, TLS; remove the key",
+			clip(key), clip(value), ErrPromise)
+	}
+	if p.set[key] = true; value != "" {
+		p.values[key] = value // Java remembers it for code 26 as well
+	}
+	p.warn(line, "unknown key %s is ignored", clip(key))
+	return nil
+}
+
+// keepsPromises refuses what this broker would only print. All such keys are told
+// at once.
+func (p *parser) keepsPromises() error {
+	var errs []error
+	for i := range promises {
+		key := promises[i].key
+		v := p.values[key]
+		if pr := promiseOf(key, v, p.value); pr != nil {
+			errs = append(errs, p.errorf(key, "%w", pr.refuse(v)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *parser) value(key string) string { return p.values[key] }
+
+// listIdle warns of the keys that are set to something else than what this broker
+// does, all in one line.
+func (p *parser) listIdle(h Host) {
+	var list []string
+	for _, key := range slices.Sorted(maps.Keys(p.set)) {
+		k := Lookup(key)
+		if k == nil || !idle(key) || key == "brokerConfigPath" || key == "rocketmqHome" {
+			continue
+		}
+		if v := p.values[key]; v != h.done(k) {
+			list = append(list, key+"="+shown(k, v))
+		}
+	}
+	if len(list) > 0 {
+		p.warn(0, "these keys have no effect here (docs/CONFIG.md says why): %s", strings.Join(list, ", "))
+	}
+}
+
+// done is the value of an idle key that describes what this broker does, or
+// Java's default when it describes nothing.
+func (h Host) done(k *Key) string {
+	if v, ok := does[k.Name]; ok {
+		return v
+	}
+	v, _ := expand(k, h)
+	return v
+}
+
+// withoutLicence drops the lines of an HTML comment at the beginning, which some
+// of RocketMQ's own files have around their licence and which are keys to Java.
+// Settings that Java knows stay, also between the marks.
+func withoutLicence(es []javaprops.Entry) []javaprops.Entry {
+	if len(es) == 0 || !strings.HasPrefix(es[0].Key, "<!--") {
+		return es
+	}
+	out := make([]javaprops.Entry, 0, len(es))
+	for i, e := range es {
+		if Lookup(e.Key) != nil {
+			out = append(out, e)
+		}
+		if strings.HasSuffix(e.Key, "-->") || strings.HasSuffix(e.Value, "-->") {
+			return append(out, es[i+1:]...)
+		}
+	}
+	return out
 }
 
 func shown(k *Key, v string) string {
@@ -195,14 +278,6 @@ func (p *parser) errorf(key, format string, args ...any) error {
 // finish applies Java's start-up rules and fills the typed fields.
 func (p *parser) finish() (*Config, error) {
 	c := &Config{text: p.values, fromFile: p.set}
-	if p.values["brokerRole"] == "SLAVE" {
-		return nil, p.errorf("brokerRole", "brokerRole SLAVE is not supported yet: this broker can only be a master")
-	}
-	for _, k := range []string{"enableControllerMode", "enableDLegerCommitLog"} {
-		if p.values[k] == "true" {
-			return nil, p.errorf(k, "%s is not supported yet", k)
-		}
-	}
 	if id := p.values["brokerId"]; id != "0" {
 		p.warn(p.lines["brokerId"], "brokerId %s becomes 0, as a master always has", id)
 		p.values["brokerId"] = "0"
@@ -223,9 +298,6 @@ func (p *parser) finish() (*Config, error) {
 		if err := f.assign(c, p.values[name]); err != nil {
 			return nil, p.errorf(name, "%w", err)
 		}
-	}
-	if err := checkNameServers(c.NamesrvAddr); err != nil {
-		return nil, p.errorf("namesrvAddr", "%w", err)
 	}
 	return c, nil
 }
@@ -334,6 +406,8 @@ func checkText(f *field, v string) error {
 				return fmt.Errorf("%s must be hours between 00 and 23 separated by ;, not %q", f.name, clip(v))
 			}
 		}
+	case "nameServers":
+		return checkNameServers(v)
 	case "delayLevels":
 		_, err := parseDelayLevels(v)
 		return err
