@@ -76,13 +76,18 @@ func Default(home string) Config {
 	}
 }
 
-// Apply takes the settings of a properties text over c; file is named in errors.
-// Unknown keys go to Others, as Java keeps them. Unlike Java, which drops a number
-// it cannot read without a word, Apply refuses it, and c is unchanged then.
-func (c *Config) Apply(data []byte, file string) error {
+// Apply takes the settings of a properties text over c; file is named in errors
+// and warnings. Unknown keys go to Others, as Java keeps them, and are warned of, as
+// are keys without effect. Unlike Java, which drops a number it cannot read without
+// a word, Apply refuses it; it refuses promises that this server does not keep
+// (ErrPromise) and the file of another server (ErrForeign). c is unchanged then.
+func (c *Config) Apply(data []byte, file string) ([]string, error) {
 	entries, err := javaprops.Parse(data, file)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if err := whose(entries); err != nil {
+		return nil, err
 	}
 	next := *c
 	next.Others = maps.Clone(c.Others)
@@ -93,17 +98,21 @@ func (c *Config) Apply(data []byte, file string) error {
 		if err := next.set(e.Key, e.Value); errors.Is(err, errUnknownKey) {
 			next.Others[e.Key] = e.Value
 		} else if err != nil {
-			return fmt.Errorf("%s: %w", e.Pos(), err)
+			return nil, fmt.Errorf("%s: %w", e.Pos(), err)
 		}
 	}
+	warned := warnings(entries, file, c)
 	*c = next
-	return nil
+	return warned, nil
 }
 
 var errUnknownKey = errors.New("unknown key")
 
 // set sets one field by its key.
 func (c *Config) set(key, value string) error {
+	if err := keep(key, value); err != nil {
+		return err
+	}
 	f, ok := c.field(key)
 	if !ok {
 		return errUnknownKey

@@ -87,6 +87,11 @@ func New(o Options) (*Server, error) {
 	if s.kv, err = kv.Open(o.Files, cfg.KVConfigPath); err != nil {
 		return nil, fmt.Errorf("namesrv: %w", err)
 	}
+	for _, path := range []string{cfg.KVConfigPath, cfg.ConfigStorePath} {
+		if err := configfile.Writable(o.Files, path); err != nil {
+			s.log.Warn("changes by administrators will be refused", "err", err)
+		}
+	}
 	s.table = route.New(route.Options{
 		Clock: o.Clock, Logger: o.Logger, Flags: s.flags, Notify: s.notify,
 		ScanInterval:  time.Duration(cfg.ScanNotActiveBrokerInterval) * time.Millisecond,
@@ -105,9 +110,9 @@ func New(o Options) (*Server, error) {
 func refuse(c *Config) error {
 	switch {
 	case c.ClusterTest:
-		return errors.New("namesrv: clusterTest=true is not supported: this server forwards to no other environment")
+		return fmt.Errorf("namesrv: %w", keep("clusterTest", "true"))
 	case c.EnableControllerInNamesrv:
-		return errors.New("namesrv: enableControllerInNamesrv=true is not supported: there is no controller in this server")
+		return fmt.Errorf("namesrv: %w", keep("enableControllerInNamesrv", "true"))
 	case c.ScanNotActiveBrokerInterval <= 0 || c.UnRegisterBrokerQueueCapacity <= 0:
 		return errors.New("namesrv: scanNotActiveBrokerInterval and unRegisterBrokerQueueCapacity must be above 0")
 	}

@@ -1,12 +1,17 @@
 package namesrv
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"log"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -220,7 +225,10 @@ func TestServer_KVAndOrderTopics(t *testing.T) {
 func TestServer_Configuration(t *testing.T) {
 	files := configfile.NewMemory()
 	cfg := Default("home")
-	require.NoError(t, cfg.Apply([]byte("listenPort=9999\nmyOwnKey = kept\nconfigBlackList=configBlackList;listenPort\n"), "ns.conf"))
+	warned, err := cfg.Apply([]byte("listenPort=9999\nmyOwnKey = kept\nconfigBlackList=configBlackList;listenPort\nserverSelectorThreads=7\nclientWorkerThreads=4\n"), "ns.conf")
+	require.NoError(t, err)
+	require.Equal(t, []string{"ns.conf:2: unknown key myOwnKey is ignored",
+		"ns.conf: these keys have no effect here: serverSelectorThreads=7, clientWorkerThreads=4"}, warned)
 	cfg.ConfigStorePath = "ns.conf"
 	p := start(t, Options{Config: &cfg, Files: files})
 	require.Contains(t, string(p.ok(319, nil, "").Body), "\nlistenPort=9999\nmyOwnKey=kept\nneedWaitForService=false\n")
@@ -240,7 +248,8 @@ func TestServer_Configuration(t *testing.T) {
 	saved, err := files.Load("ns.conf", nil)
 	require.NoError(t, err)
 	again := Default("home")
-	require.NoError(t, again.Apply(saved, "ns.conf"))
+	_, err = again.Apply(saved, "ns.conf")
+	require.NoError(t, err)
 	require.Equal(t, p.s.Config(), again)
 	p.ok(318, nil, "")
 
@@ -328,15 +337,57 @@ func TestServer_TellsTheNewSmallestID(t *testing.T) {
 	require.Equal(t, fmt.Sprint(int64(2), addr, "10.0.0.1:1"), fmt.Sprint(h.MinBrokerID.V, h.MinBrokerAddr.V, h.OfflineBrokerAddr.V))
 }
 
-func TestNew_RefusesWhatItCannotDo(t *testing.T) {
-	for _, text := range []string{"clusterTest=true", "enableControllerInNamesrv=true", "scanNotActiveBrokerInterval=0"} {
+func TestApply_RefusesWhatItCannotDo(t *testing.T) {
+	for _, text := range []string{"clusterTest=true", "enableControllerInNamesrv=TRUE", "useTLS=true", "aclEnable=true", "tls.server.mode=enforcing"} {
 		cfg := Default("")
-		require.NoError(t, cfg.Apply([]byte(text), "f"))
-		_, err := New(Options{Config: &cfg})
-		require.Error(t, err, text)
+		_, err := cfg.Apply([]byte("\n"+text), "f")
+		require.ErrorIs(t, err, ErrPromise, text)
+		require.ErrorContains(t, err, "f:2: "+strings.Split(text, "=")[0])
+		require.Equal(t, Default(""), cfg)
+	}
+	for text, of := range map[string]string{"brokerName=a": "of a broker", "controllerDLegerGroup=g": "of a controller"} {
+		cfg := Default("")
+		_, err := cfg.Apply([]byte("listenPort=1\n"+text), "f")
+		require.ErrorIs(t, err, ErrForeign, text)
+		require.ErrorContains(t, err, of)
 	}
 	cfg := Default("")
-	require.ErrorContains(t, cfg.Apply([]byte("\nlistenPort=99999999999"), "f.conf"), "f.conf:2")
+	_, err := cfg.Apply([]byte("enableControllerInNamesrv=false\ncontrollerDLegerGroup=g"), "f")
+	require.NoError(t, err, "it is switched off")
+	_, err = cfg.Apply([]byte("\nlistenPort=99999999999"), "f.conf")
+	require.ErrorContains(t, err, "f.conf:2")
+	cfg.ScanNotActiveBrokerInterval = 0
+	_, err = New(Options{Config: &cfg})
+	require.Error(t, err)
+
+	// Neither while it runs.
+	p := start(t, Options{})
+	a := p.call(318, nil, "clusterTest=true\nenableTopicList=false\n")
+	require.Equal(t, int32(1), a.Code)
+	require.Contains(t, a.Remark, "clusterTest=true: this name server cannot keep that promise")
+	require.True(t, p.s.Config().EnableTopicList)
+}
+
+// RocketMQ's own files begin with such a comment.
+func TestApply_ALicenceInAnHTMLCommentIsQuiet(t *testing.T) {
+	cfg := Default("")
+	warned, err := cfg.Apply([]byte("<!--\n  ~ Licensed to the Apache Software Foundation (ASF)\n  ~   WARRANTIES\n  -->\nlistenPort=1\nfoo=1"), "f")
+	require.NoError(t, err)
+	require.Equal(t, []string{"f:6: unknown key foo is ignored"}, warned)
+}
+
+// Java's name server notices when somebody changes something, and answers success.
+func TestNew_SaysThatItsFilesCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	cfg := Default(filepath.Join(dir, "fine"))
+	cfg.ConfigStorePath = filepath.Join(file, "namesrv.properties")
+	var log bytes.Buffer
+	_, err := New(Options{Config: &cfg, Files: configfile.OS(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(log.String(), "cannot be written"), log.String())
+	require.Contains(t, log.String(), cfg.ConfigStorePath)
 }
 
 // FuzzRegister gives arbitrary bodies to a registration: an answer, no panic.

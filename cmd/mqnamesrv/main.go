@@ -112,9 +112,13 @@ func run(ctx context.Context, e env) int {
 	cfg := namesrv.Default(e.home)
 	cfg.RocketmqHome = e.rocketmqHome
 	if f.config != "" {
+		var warned []string
 		data, err := e.read(f.config)
 		if err == nil {
-			err = cfg.Apply(data, f.config)
+			warned, err = cfg.Apply(data, f.config)
+		}
+		for _, w := range warned {
+			fmt.Fprintln(e.err, "warning:", w)
 		}
 		if err != nil {
 			fmt.Fprintln(e.err, err)
