@@ -72,13 +72,13 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Offsets: b.offsets, Consumers: b.consumers,
 			Producers: b.producers, Stats: b.stats, Store: b.store, Delay: b.delay, Clock: o.Clock, Logger: b.log,
 			Lanes:    admin.Lanes{Send: l.send, Pull: l.pull, LitePull: l.pull, Query: l.query, EndTransaction: l.transaction},
-			Register: b.registrar.All,
+			Register: b.registrar.All, Told: b.registrar.Told,
 		}),
 		send: send.New(send.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Locks: b.locks, Store: b.store, Stats: b.stats,
 			Levels: prepare.Levels(o.Config.Get().DelayLevels()),
-			IDs:    prepare.NewIDs(b.addr.Addr(), uint16(o.Process), uint32(o.Rand(1<<31)), o.Clock.Now),
-			Clock:  o.Clock, Logger: b.log, Rand: o.Rand, StoreHost: b.addr,
+			Told:   b.registrar.Told, IDs: prepare.NewIDs(b.addr.Addr(), uint16(o.Process), uint32(o.Rand(1<<31)), o.Clock.Now),
+			Clock: o.Clock, Logger: b.log, Rand: o.Rand, StoreHost: b.addr,
 		}),
 		pull: pull.New(pull.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Consumers: b.consumers, Offsets: b.offsets,
@@ -86,12 +86,12 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 		}),
 		member: member.New(member.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Consumers: b.consumers, Producers: b.producers,
-			Locks: b.locks, Logger: b.log,
+			Locks: b.locks, Logger: b.log, Told: b.registrar.Told,
 		}),
 		txn: b.txn,
 		reply: reply.New(reply.Deps{
 			Config: o.Config, Topics: b.topics, Producers: b.producers, Store: b.store, Stats: b.stats,
-			Clock: o.Clock, Logger: b.log, Rand: o.Rand, StoreHost: b.addr,
+			Clock: o.Clock, Logger: b.log, Rand: o.Rand, StoreHost: b.addr, Told: b.registrar.Told,
 		}),
 		progress: progress.New(progress.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Offsets: b.offsets, Store: b.store, Logger: b.log,

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/merlinmq/merlin/broker/client"
+	"github.com/merlinmq/merlin/broker/cluster"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/group"
 	"github.com/merlinmq/merlin/broker/offset"
@@ -71,6 +72,8 @@ type Deps struct {
 	// Register tells the name servers of a changed broker permission. It must not
 	// block.
 	Register func()
+	// Told waits for the registration of a topic that a request made.
+	Told cluster.Told
 }
 
 // Handler answers the requests of this package; its methods may run together.

@@ -40,10 +40,7 @@ func (h *Handler) UpdateAndCreateTopic(r *remoting.Request, q *header.CreateTopi
 		Perm: q.Perm.V, TopicFilterType: body.TopicFilterType(strings.Clone(q.TopicFilterType.V)), TopicSysFlag: q.TopicSysFlag.V,
 		Order: q.Order.V, Attributes: changes,
 	}
-	if err := h.putTopics(r, []body.TopicConfig{c}); err != nil {
-		return nil, err
-	}
-	return doneUnset()
+	return h.putTopics(r, []body.TopicConfig{c})
 }
 
 // UpdateAndCreateTopicList is UPDATE_AND_CREATE_TOPIC_LIST (18): the same for
@@ -57,20 +54,31 @@ func (h *Handler) UpdateAndCreateTopicList(r *remoting.Request, _ *header.Create
 	if q.TopicConfigList == nil {
 		return nil, missing("topicConfigList")
 	}
-	if err := h.putTopics(r, q.TopicConfigList); err != nil {
-		return nil, err
-	}
-	return doneUnset()
+	return h.putTopics(r, q.TopicConfigList)
 }
 
-// putTopics checks and stores topics whose Attributes are signed changes.
-func (h *Handler) putTopics(r *remoting.Request, cs []body.TopicConfig) error {
+// putTopics stores topics whose Attributes are signed changes, and answers when
+// the name servers know them.
+func (h *Handler) putTopics(r *remoting.Request, cs []body.TopicConfig) (*remoting.Answer, error) {
+	changed, err := h.changeTopics(r, cs)
+	if err != nil {
+		return nil, err
+	}
+	a, _ := doneUnset()
+	if changed {
+		return h.Told.Answer(r, a)
+	}
+	return a, nil
+}
+
+// changeTopics checks and stores topics; it reports whether any is different now.
+func (h *Handler) changeTopics(r *remoting.Request, cs []body.TopicConfig) (changed bool, err error) {
 	h.changing.Lock()
 	defer h.changing.Unlock()
 	var put []body.TopicConfig
 	for _, c := range cs {
 		if err := h.checkTopic(&c); err != nil {
-			return err
+			return false, err
 		}
 		old := h.Topics.Find(c.TopicName)
 		now := map[string]string{}
@@ -79,7 +87,7 @@ func (h *Handler) putTopics(r *remoting.Request, cs []body.TopicConfig) error {
 		}
 		attrs, err := alterAttributes(old == nil, topicAttributes, now, c.Attributes)
 		if err != nil {
-			return err
+			return false, err
 		}
 		c.Attributes = attrs
 		if old != nil && sameTopic(old, &c) {
@@ -89,9 +97,9 @@ func (h *Handler) putTopics(r *remoting.Request, cs []body.TopicConfig) error {
 		put = append(put, c)
 	}
 	if len(put) == 0 {
-		return nil
+		return false, h.Topics.Rewrite() // the same again, because the file could not be written
 	}
-	return h.Topics.Put(put...)
+	return true, h.Topics.Put(put...)
 }
 
 func (h *Handler) checkTopic(c *body.TopicConfig) error {

@@ -3,15 +3,16 @@
 // when a topic changes, and takes it out again at the end (UNREGISTER_BROKER,
 // 104).
 //
-// Goroutine: one, from Start to Shutdown; during a registration one more for
-// each name server, joined before the next. Lock: Registrar.mu, a leaf.
+// Goroutines: one that keeps the time and one for each name server, from Start to
+// Shutdown, so that a name server that hangs delays no other. Lock: Registrar.mu,
+// a leaf.
 package cluster
 
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,9 @@ const (
 	minPeriod          = 10 * time.Second
 	maxPeriod          = 60 * time.Second
 	unregisterTimeout  = 3 * time.Second
+	// grace is how much later than the first a name server may answer and still be
+	// waited for.
+	grace = 200 * time.Millisecond
 )
 
 // Caller sends requests (remoting.Client).
@@ -49,14 +53,27 @@ type Options struct {
 
 // Registrar keeps the registrations.
 type Registrar struct {
-	opts Options
+	opts   Options
+	ctx    context.Context // ends with Shutdown: calls under way are given up
+	cancel context.CancelFunc
 
-	mu      sync.Mutex // guards changed
-	changed map[string]bool
-	wake    chan struct{}
+	mu      sync.Mutex // guards what follows
+	change  int64      // number of the last change
+	workers map[string]*worker
+	waiting []waiter // oldest first
+	closed  bool
 
+	wake chan struct{} // the time of the next look may have changed
 	stop chan struct{}
 	done sync.WaitGroup
+}
+
+// waiter waits until the name servers know a change.
+type waiter struct {
+	change int64
+	until  time.Time
+	told   bool // a name server knows it, and until is the grace of the others
+	f      func()
 }
 
 // New makes a registrar.
@@ -65,21 +82,36 @@ func New(opts Options) *Registrar {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Registrar{opts: opts, changed: map[string]bool{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	r := &Registrar{opts: opts, workers: map[string]*worker{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
 }
 
-// Start registers once, waits for the outcome, and goes on in the background. A
-// name server that cannot be reached is logged and tried again.
+// Start registers once, waits for the outcome as Told does, and goes on in the
+// background. A name server that cannot be reached is logged and tried again.
 func (r *Registrar) Start() {
-	r.register(nil)
 	r.done.Add(1)
 	go r.run()
+	r.All()
+	first := make(chan struct{})
+	r.Told(func() { close(first) })
+	<-first
 }
 
 // Shutdown stops and unregisters everywhere, as far as that can be done in 3 s.
+// Whoever waits in Told is called.
 func (r *Registrar) Shutdown() {
+	r.mu.Lock()
+	r.closed = true
+	left := r.waiting
+	r.waiting = nil
+	r.mu.Unlock()
+	r.cancel()
 	close(r.stop)
 	r.done.Wait()
+	for _, w := range left {
+		w.f()
+	}
 	cfg := r.opts.Config.Get()
 	r.each(unregisterTimeout, func(ctx context.Context, addr string) error {
 		return r.call(ctx, addr, protocol.UnregisterBroker.Code, &header.UnRegisterBrokerRequest{
@@ -92,20 +124,145 @@ func (r *Registrar) Shutdown() {
 // Changed says that a topic is new or different. It does not block; the name
 // servers are told at once.
 func (r *Registrar) Changed(name string) {
+	r.tell(func(w *worker) { w.todo.names[name] = true })
+}
+
+// All asks for a full registration now. It does not block.
+func (r *Registrar) All() { r.tell(func(w *worker) { w.todo.all = true }) }
+
+// tell makes a new change of what add puts down for each name server.
+func (r *Registrar) tell(add func(w *worker)) {
 	r.mu.Lock()
-	r.changed[name] = true
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.change++
+	r.matchLocked(r.opts.Config.Get().NameServers())
+	for _, w := range r.workers {
+		add(w)
+		w.nudge()
+	}
+}
+
+// matchLocked makes the workers those of the configured name servers; a new one
+// begins with a full registration. REQUIRES: r.mu.
+func (r *Registrar) matchLocked(addrs []string) {
+	for addr, w := range r.workers {
+		if !slices.Contains(addrs, addr) {
+			w.cancel()
+			delete(r.workers, addr)
+		}
+	}
+	for _, addr := range addrs {
+		if r.workers[addr] != nil {
+			continue
+		}
+		w := newWorker(r, addr)
+		r.workers[addr] = w
+		w.todo.all = true
+		w.nudge()
+		r.done.Add(1)
+		go w.run()
+	}
+}
+
+// Told calls f once when the changes so far are registered: when one name server
+// knows them and each of the others knows them too, has failed, or is slower by
+// more than a moment; when all have failed; or after registerBrokerTimeoutMills.
+// A client that asks a name server after f finds what was changed before Told.
+// (BrokerOuterAPI.registerBrokerAll waits on a latch for all of them.) Told does
+// not block, and f, which must not block either, is called from any goroutine.
+func (r *Registrar) Told(f func()) {
+	r.mu.Lock()
+	if r.closed || r.settledLocked(r.change) {
+		r.mu.Unlock()
+		f()
+		return
+	}
+	until := r.opts.Clock.Now().Add(r.opts.Config.Get().RegisterBrokerTimeoutMills.Duration())
+	r.waiting = append(r.waiting, waiter{change: r.change, until: until, f: f})
 	r.mu.Unlock()
+	r.look()
+}
+
+// settledLocked reports whether nobody has to be waited for. REQUIRES: r.mu.
+func (r *Registrar) settledLocked(change int64) bool {
+	told := r.knownLocked(change)
+	for _, w := range r.workers {
+		if w.tried < change && !(told && w.late) {
+			return false
+		}
+	}
+	return true
+}
+
+// knownLocked reports whether a name server knows a change. REQUIRES: r.mu.
+func (r *Registrar) knownLocked(change int64) bool {
+	for _, w := range r.workers {
+		if w.told >= change {
+			return true
+		}
+	}
+	return false
+}
+
+// look makes run look at the waiters.
+func (r *Registrar) look() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
 }
 
-// All asks for a full registration now. It does not block.
-func (r *Registrar) All() { r.Changed("") }
+// settle calls the waiters whose change is settled or whose time is over, and
+// gives the time of the next look, which is after now, or the zero time.
+func (r *Registrar) settle(now time.Time) (next time.Time) {
+	var ready []waiter
+	r.mu.Lock()
+	for len(r.waiting) > 0 {
+		w := &r.waiting[0]
+		if !w.told && r.knownLocked(w.change) {
+			w.told = true
+			if grace := now.Add(grace); grace.Before(w.until) {
+				w.until = grace
+			}
+		}
+		if !r.settledLocked(w.change) {
+			if now.Before(w.until) {
+				next = w.until
+				break
+			}
+			r.lateLocked(w.change)
+		}
+		ready = append(ready, *w)
+		*w = waiter{}
+		r.waiting = r.waiting[1:]
+	}
+	if len(r.waiting) == 0 {
+		r.waiting = nil
+	}
+	r.mu.Unlock()
+	for _, w := range ready {
+		w.f()
+	}
+	return next
+}
 
+// lateLocked marks the name servers that were waited for in vain: nobody waits
+// for them again until they have answered. REQUIRES: r.mu.
+func (r *Registrar) lateLocked(change int64) {
+	for _, w := range r.workers {
+		if w.tried < change {
+			w.late = true
+		}
+	}
+}
+
+// run registers periodically and looks after those who wait in Told.
 func (r *Registrar) run() {
 	defer r.done.Done()
+	due := r.opts.Clock.Now().Add(secondRegistration)
 	t := r.opts.Clock.NewTimer(secondRegistration)
 	defer t.Stop()
 	for {
@@ -113,138 +270,26 @@ func (r *Registrar) run() {
 		case <-r.stop:
 			return
 		case <-t.C():
-			r.periodic()
-			period := r.opts.Config.Get().RegisterNameServerPeriod.Duration()
-			t.Reset(min(max(period, minPeriod), maxPeriod))
 		case <-r.wake:
-			r.register(r.takeChanged())
-		}
-	}
-}
-
-// takeChanged gives the changed topics, or nil when all must be told.
-func (r *Registrar) takeChanged() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	names := make([]string, 0, len(r.changed))
-	all := false
-	for name := range r.changed {
-		all = all || name == ""
-		names = append(names, name)
-	}
-	clear(r.changed)
-	if all {
-		return nil
-	}
-	return names
-}
-
-// periodic registers in full, or, without forceRegister, only when a name server
-// has another data version.
-func (r *Registrar) periodic() {
-	cfg := r.opts.Config.Get()
-	if !cfg.ForceRegister && !r.anyStale(cfg) {
-		return
-	}
-	r.register(nil)
-}
-
-// anyStale asks every name server with QUERY_DATA_VERSION (322), which also
-// keeps the registration alive there.
-func (r *Registrar) anyStale(cfg *config.Config) bool {
-	version := r.opts.Topics.Version()
-	b, err := body.Marshal(&version)
-	if err != nil {
-		return true
-	}
-	var mu sync.Mutex
-	stale := false
-	r.each(cfg.RegisterBrokerTimeoutMills.Duration(), func(ctx context.Context, addr string) error {
-		changed := true
-		err := r.call(ctx, addr, protocol.QueryDataVersion.Code, &header.QueryDataVersionRequest{
-			BrokerName: wire.Some(cfg.BrokerName), BrokerAddr: wire.Some(r.opts.Addr),
-			ClusterName: wire.Some(cfg.BrokerClusterName), BrokerID: wire.Some(cfg.BrokerID),
-		}, b, func(answer *wire.Command) error {
-			var rh header.QueryDataVersionResponse
-			rh.Reset()
-			if err := rh.DecodeFields(answer); err != nil {
-				return err
+			if !t.Stop() {
+				select {
+				case <-t.C():
+				default:
+				}
 			}
-			changed = rh.Changed.Or(true)
-			return nil
-		})
-		mu.Lock()
-		stale = stale || changed || err != nil
-		mu.Unlock()
-		return err
-	})
-	return stale
-}
-
-// register tells every name server of these topics, or of all when names is nil.
-// With enableSingleTopicRegister a changed topic goes alone (217); with
-// enableSplitRegistration many topics go in pieces, each with a data version of
-// its own so that it counts as news.
-func (r *Registrar) register(names []string) {
-	cfg := r.opts.Config.Get()
-	topics := r.chosen(cfg, names)
-	if names != nil && cfg.EnableSingleTopicRegister {
-		for _, c := range topics {
-			r.registerTopic(cfg, c)
 		}
-		return
-	}
-	size := len(topics)
-	if cfg.EnableSplitRegistration {
-		size = max(1, cfg.SplitRegistrationSize)
-	}
-	for first := true; first || len(topics) > 0; first = false {
-		if !first {
-			r.opts.Topics.NextVersion()
+		now := r.opts.Clock.Now()
+		if !now.Before(due) {
+			r.tell(func(w *worker) { w.todo.check = true })
+			period := r.opts.Config.Get().RegisterNameServerPeriod.Duration()
+			due = now.Add(min(max(period, minPeriod), maxPeriod))
 		}
-		n := min(size, len(topics))
-		r.registerSome(cfg, topics[:n])
-		topics = topics[n:]
+		next := r.settle(now)
+		if next.IsZero() || due.Before(next) {
+			next = due
+		}
+		t.Reset(next.Sub(now))
 	}
-}
-
-// registerSome sends one REGISTER_BROKER (103).
-func (r *Registrar) registerSome(cfg *config.Config, topics []body.TopicConfig) {
-	rb := body.RegisterBrokerBody{}
-	rb.TopicConfigSerializeWrapper.TopicConfigTable = make(map[string]body.TopicConfig, len(topics))
-	for _, c := range topics {
-		rb.TopicConfigSerializeWrapper.TopicConfigTable[c.TopicName] = c
-	}
-	rb.TopicConfigSerializeWrapper.DataVersion = r.opts.Topics.Version()
-	b, err := body.Marshal(&rb)
-	if err != nil {
-		r.opts.Logger.Error("registration body", "err", err)
-		return
-	}
-	h := &header.RegisterBrokerRequest{
-		BrokerName: wire.Some(cfg.BrokerName), BrokerAddr: wire.Some(r.opts.Addr),
-		ClusterName: wire.Some(cfg.BrokerClusterName), BrokerID: wire.Some(cfg.BrokerID),
-		HaServerAddr: wire.Some(r.opts.HAAddr),
-		BodyCRC32:    wire.Some(int32(crc32.ChecksumIEEE(b) & 0x7fffffff)),
-	}
-	r.each(cfg.RegisterBrokerTimeoutMills.Duration(), func(ctx context.Context, addr string) error {
-		return r.call(ctx, addr, protocol.RegisterBroker.Code, h, b, r.ordered)
-	})
-}
-
-// registerTopic sends one REGISTER_TOPIC_IN_NAMESRV (217).
-func (r *Registrar) registerTopic(cfg *config.Config, c body.TopicConfig) {
-	b, err := body.Marshal(&body.TopicRouteData{QueueDatas: []body.QueueData{{
-		BrokerName: cfg.BrokerName, ReadQueueNums: c.ReadQueueNums, WriteQueueNums: c.WriteQueueNums,
-		Perm: c.Perm, TopicSysFlag: c.TopicSysFlag,
-	}}})
-	if err != nil {
-		r.opts.Logger.Error("registration body", "err", err)
-		return
-	}
-	r.each(cfg.RegisterBrokerTimeoutMills.Duration(), func(ctx context.Context, addr string) error {
-		return r.call(ctx, addr, protocol.RegisterTopicInNamesrv.Code, &header.RegisterTopicRequest{Topic: wire.Some(c.TopicName)}, b, nil)
-	})
 }
 
 // ordered takes the ordered topics out of a registration's answer.
@@ -261,29 +306,6 @@ func (r *Registrar) ordered(answer *wire.Command) error {
 		names = append(names, name)
 	}
 	return r.opts.Topics.MarkOrdered(names)
-}
-
-// chosen gives the named topics, or all, as they are to be registered: a broker
-// that may not be read or written takes the bit from all of its topics.
-func (r *Registrar) chosen(cfg *config.Config, names []string) []body.TopicConfig {
-	all, _ := r.opts.Topics.All()
-	want := make(map[string]bool, len(names))
-	for _, n := range names {
-		want[n] = true
-	}
-	open := topic.PermRead | topic.PermWrite
-	out := make([]body.TopicConfig, 0, len(all))
-	for _, c := range all {
-		if names != nil && !want[c.TopicName] {
-			continue
-		}
-		next := *c
-		if cfg.BrokerPermission&open != open {
-			next.Perm &= cfg.BrokerPermission
-		}
-		out = append(out, next)
-	}
-	return out
 }
 
 // each calls f for every name server side by side and waits.

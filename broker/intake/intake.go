@@ -56,58 +56,63 @@ type Gate struct {
 	Rand func(n int) int
 }
 
+// Passed is what the checks found out of a send.
+type Passed struct {
+	Topic   *body.TopicConfig // immutable
+	QueueID int32
+	// Created says that the send made the topic: it is answered when the name
+	// servers know it (cluster.Registrar.Told).
+	Created bool
+}
+
 // Check gives the topic of a send, made when it may be, and the queue, chosen
 // when the client left it open. A non-nil answer refuses the send.
-func (g *Gate) Check(r *remoting.Request, q *header.SendMessageRequestV2) (tc *body.TopicConfig, queueID int32, a *remoting.Answer) {
+func (g *Gate) Check(r *remoting.Request, q *header.SendMessageRequestV2) (p Passed, a *remoting.Answer) {
 	if start := g.Config.StartAcceptSendRequestTimeStamp; start > 0 && g.Clock.NowMillis() < start {
-		return nil, 0, g.refuse(protocol.SystemError, "broker unable to service, until "+humanTime(start))
+		return p, g.refuse(protocol.SystemError, "broker unable to service, until "+humanTime(start))
 	}
-	if tc, a = g.checkTopic(r, q); a != nil {
-		return nil, 0, a
+	if p.Topic, p.Created, a = g.checkTopic(r, q); a != nil {
+		return p, a
 	}
-	if queueID = q.QueueID.V; queueID < 0 {
-		if tc.WriteQueueNums <= 0 {
-			return nil, 0, g.refuse(protocol.SystemError, "topic["+tc.TopicName+"] has no write queues")
+	if p.QueueID = q.QueueID.V; p.QueueID < 0 {
+		if p.Topic.WriteQueueNums <= 0 {
+			return p, g.refuse(protocol.SystemError, "topic["+p.Topic.TopicName+"] has no write queues")
 		}
-		queueID = int32(g.Rand(int(tc.WriteQueueNums)))
+		p.QueueID = int32(g.Rand(int(p.Topic.WriteQueueNums)))
 	}
-	return tc, queueID, nil
+	return p, nil
 }
 
 // checkTopic is msgCheck: may the topic be sent to, is it there or may it be
 // made, is the queue one of its queues.
-func (g *Gate) checkTopic(r *remoting.Request, q *header.SendMessageRequestV2) (*body.TopicConfig, *remoting.Answer) {
+func (g *Gate) checkTopic(r *remoting.Request, q *header.SendMessageRequestV2) (tc *body.TopicConfig, created bool, a *remoting.Answer) {
 	name := q.Topic.V // a missing topic is a blank one
-	tc := g.Topics.Find(name)
+	tc = g.Topics.Find(name)
 	if g.Config.BrokerPermission&topic.PermWrite == 0 && tc != nil && tc.Order {
-		return nil, g.refuse(protocol.NoPermission, "the broker["+g.Config.BrokerIP1+"] sending message is forbidden")
+		return nil, false, g.refuse(protocol.NoPermission, "the broker["+g.Config.BrokerIP1+"] sending message is forbidden")
 	}
 	if remark := topic.Validate(name); remark != "" {
-		return nil, g.refuse(protocol.InvalidParameter, remark)
+		return nil, false, g.refuse(protocol.InvalidParameter, remark)
 	}
 	if !q.QueueID.Set || !q.BornTimestamp.Set || !q.Flag.Set || !q.SysFlag.Set && !reply(r.Cmd.Code) {
-		return nil, g.refuse(protocol.SystemError, "the request has no queueId, sysFlag, bornTimestamp or flag")
+		return nil, false, g.refuse(protocol.SystemError, "the request has no queueId, sysFlag, bornTimestamp or flag")
 	}
 	if topic.ForbidsSending(name) {
-		return nil, g.refuse(protocol.NoPermission, "Sending message to topic["+name+"] is forbidden.")
+		return nil, false, g.refuse(protocol.NoPermission, "Sending message to topic["+name+"] is forbidden.")
 	}
 	if tc == nil {
-		var err error
-		if tc, err = g.makeTopic(q); err != nil {
-			return nil, g.refuse(protocol.SystemError, err.Error())
-		}
-		if tc == nil {
-			return nil, g.refuse(protocol.TopicNotExist, "topic["+name+"] not exist, apply first please!"+FAQ)
+		if tc, created = g.makeTopic(q); tc == nil {
+			return nil, false, g.refuse(protocol.TopicNotExist, "topic["+name+"] not exist, apply first please!"+FAQ)
 		}
 	}
 	if q.QueueID.V >= max(tc.WriteQueueNums, tc.ReadQueueNums) {
-		return nil, g.refuse(protocol.InvalidParameter, "request queueId["+strconv.Itoa(int(q.QueueID.V))+"] is illegal, "+
+		return nil, false, g.refuse(protocol.InvalidParameter, "request queueId["+strconv.Itoa(int(q.QueueID.V))+"] is illegal, "+
 			topic.Describe(tc)+" Producer: "+r.Conn.RemoteAddr().String())
 	}
-	return tc, nil
+	return tc, created, nil
 }
 
-func (g *Gate) makeTopic(q *header.SendMessageRequestV2) (*body.TopicConfig, error) {
+func (g *Gate) makeTopic(q *header.SendMessageRequestV2) (tc *body.TopicConfig, created bool) {
 	name := q.Topic.V
 	var flag int32
 	if q.UnitMode.Or(false) {
@@ -116,11 +121,11 @@ func (g *Gate) makeTopic(q *header.SendMessageRequestV2) (*body.TopicConfig, err
 			flag = topic.FlagUnitSub
 		}
 	}
-	tc, err := g.Topics.CreateOnSend(name, q.DefaultTopic.V, q.DefaultTopicQueueNums.V, flag)
-	if tc == nil && err == nil && topic.IsRetry(name) {
-		tc, err = g.Topics.CreateForGroup(name, 1, topic.PermRead|topic.PermWrite, flag, false)
+	tc, created = g.Topics.CreateOnSend(name, q.DefaultTopic.V, q.DefaultTopicQueueNums.V, flag)
+	if tc == nil && topic.IsRetry(name) {
+		tc, created = g.Topics.CreateForGroup(name, 1, topic.PermRead|topic.PermWrite, flag, false)
 	}
-	return tc, err
+	return tc, created
 }
 
 func (g *Gate) refuse(code protocol.ResponseCode, remark string) *remoting.Answer {

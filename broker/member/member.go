@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/merlinmq/merlin/broker/client"
+	"github.com/merlinmq/merlin/broker/cluster"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/filter"
 	"github.com/merlinmq/merlin/broker/group"
@@ -35,6 +36,8 @@ type Deps struct {
 	Producers *client.Producers
 	Locks     *client.Locks
 	Logger    *slog.Logger
+	// Told waits for the registration of a topic that a request made.
+	Told cluster.Told
 }
 
 // Handler handles the codes.
@@ -55,17 +58,17 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 		return &remoting.Answer{}, nil // nobody's: it must not bring back a group that was deleted since
 	}
 	cfg := h.Config.Get()
-	changed := false
+	changed, created := false, false
 	for i := range hb.ConsumerDataSet {
 		c := &hb.ConsumerDataSet[i]
 		if cfg.RejectPullConsumerEnable && c.ConsumeType == body.ConsumeActively {
 			continue
 		}
-		fresh, err := h.consumer(r, &hb, c)
+		fresh, made, err := h.consumer(r, &hb, c)
 		if err != nil {
 			return nil, err
 		}
-		changed = changed || fresh
+		changed, created = changed || fresh, created || made
 	}
 	for _, p := range hb.ProducerDataSet {
 		h.Producers.Register(p.GroupName, channel(r, hb.ClientID))
@@ -79,17 +82,23 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 	if hb.HeartbeatFingerprint == 0 {
 		changed = true // a classic heartbeat is always told so
 	}
-	return &remoting.Answer{Ext: []wire.Field{{Key: supportV2, Value: "true"}, {Key: subChange, Value: strconv.FormatBool(changed)}}}, nil
+	a := &remoting.Answer{Ext: []wire.Field{{Key: supportV2, Value: "true"}, {Key: subChange, Value: strconv.FormatBool(changed)}}}
+	if created {
+		return h.Told.Answer(r, a) // the client asks for the route of its retry topic next
+	}
+	return a, nil
 }
 
 func channel(r *remoting.Request, clientID string) *client.Channel {
 	return &client.Channel{Peer: r.Conn, ClientID: clientID, Language: r.Cmd.Language, Version: r.Cmd.Version}
 }
 
-func (h *Handler) consumer(r *remoting.Request, hb *body.HeartbeatData, c *body.ConsumerData) (changed bool, err error) {
+// consumer takes a consumer entry in. created says that it made the group's retry
+// topic.
+func (h *Handler) consumer(r *remoting.Request, hb *body.HeartbeatData, c *body.ConsumerData) (changed, created bool, err error) {
 	g, err := h.Groups.FindOrCreate(c.GroupName)
 	if err != nil || g == nil {
-		return false, err
+		return false, false, err
 	}
 	ordered := false
 	for _, s := range c.SubscriptionDataSet {
@@ -101,17 +110,16 @@ func (h *Handler) consumer(r *remoting.Request, hb *body.HeartbeatData, c *body.
 	if c.UnitMode {
 		flag = topic.FlagUnitSub
 	}
-	if _, err := h.Topics.CreateForGroup(topic.Retry(g.GroupName), g.RetryQueueNums, topic.PermRead|topic.PermWrite, flag, ordered); err != nil {
-		return false, err
-	}
-	return h.Consumers.Register(client.Registration{
+	_, created = h.Topics.CreateForGroup(topic.Retry(g.GroupName), g.RetryQueueNums, topic.PermRead|topic.PermWrite, flag, ordered)
+	changed = h.Consumers.Register(client.Registration{
 		Group: g.GroupName, Channel: channel(r, hb.ClientID),
 		ConsumeType: c.ConsumeType, MessageModel: c.MessageModel, ConsumeFromWhere: c.ConsumeFromWhere,
 		Subscriptions: c.SubscriptionDataSet,
 		WithoutSub:    hb.WithoutSub && hb.HeartbeatFingerprint != 0,
 		Fingerprint:   hb.HeartbeatFingerprint,
 		Notify:        g.NotifyConsumerIDsChangedEnable,
-	}), nil
+	})
+	return changed, created, nil
 }
 
 // Unregister handles UNREGISTER_CLIENT (35).

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/merlinmq/merlin/broker/client"
+	"github.com/merlinmq/merlin/broker/cluster"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/intake"
 	"github.com/merlinmq/merlin/broker/prepare"
@@ -48,6 +49,8 @@ type Deps struct {
 	Rand func(n int) int
 	// StoreHost is the address that stands in records and message ids.
 	StoreHost netip.AddrPort
+	// Told waits for the registration of a topic that a request made.
+	Told cluster.Told
 }
 
 // Handler handles the codes.
@@ -66,33 +69,42 @@ func (h *Handler) Send(r *remoting.Request) (*remoting.Answer, error) {
 		return intake.Refuse(cfg, protocol.SystemError, err.Error()), nil
 	}
 	gate := intake.Gate{Config: cfg, Topics: h.Topics, Clock: h.Clock, Rand: h.Rand}
-	tc, queueID, refused := gate.Check(r, &q)
+	passed, refused := gate.Check(r, &q)
 	if refused != nil {
 		return refused, nil
 	}
+	a := h.handle(cfg, r, &q, passed.Topic.TopicName, passed.QueueID)
+	if passed.Created {
+		return h.Told.Answer(r, a)
+	}
+	return a, nil
+}
+
+// handle pushes a reply that passed the checks, and stores it when that is wanted.
+func (h *Handler) handle(cfg *config.Config, r *remoting.Request, q *header.SendMessageRequestV2, name string, queueID int32) *remoting.Answer {
 	ext := intake.RegionFields(cfg)
 	q.Properties = wire.Some(string(prepare.With(q.Properties.V, ext[0].Key, ext[0].Value, ext[1].Key, ext[1].Value)))
 	a, result := &remoting.Answer{Ext: ext[:]}, &header.SendMessageResponse{}
 	a.Header = result
-	if remark := h.push(r, &q); remark != "" {
+	if remark := h.push(r, q); remark != "" {
 		a.Code, a.Remark, a.HasRemark = protocol.SystemError, remark, true
 	} else {
 		// There is no stored message to name, but clients want the fields.
 		result.MsgID, result.QueueID, result.QueueOffset = wire.Some("0"), wire.Some(queueID), wire.Some(int64(0))
 	}
 	if !cfg.StoreReplyMessageEnable {
-		return a, nil
+		return a
 	}
-	if res := h.keep(r, &q, tc.TopicName, queueID); res.Status <= store.SlaveNotAvailable {
+	if res := h.keep(r, q, name, queueID); res.Status <= store.SlaveNotAvailable {
 		result.MsgID = wire.Some(message.OffsetMessageID(h.StoreHost, res.PhyOffset))
 		result.QueueID, result.QueueOffset = wire.Some(queueID), wire.Some(res.QueueOffset)
-		h.Stats.Item(stats.TopicPutNums, tc.TopicName).Add(1, 1)
-		h.Stats.Item(stats.TopicPutSize, tc.TopicName).Add(int64(res.Bytes), 1)
+		h.Stats.Item(stats.TopicPutNums, name).Add(1, 1)
+		h.Stats.Item(stats.TopicPutSize, name).Add(int64(res.Bytes), 1)
 		h.Stats.Item(stats.BrokerPutNums, cfg.BrokerClusterName).Add(1, 1)
 	} else {
 		h.Logger.Warn("a reply was not stored", "status", res.Status, "err", res.Err)
 	}
-	return a, nil
+	return a
 }
 
 // push hands the reply to the client that waits for it. "" means that it took

@@ -42,10 +42,7 @@ func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest
 		flag = topic.FlagUnitSub
 	}
 	retry := topic.Retry(g.GroupName)
-	tc, err := h.Topics.CreateForGroup(retry, g.RetryQueueNums, topic.PermRead|topic.PermWrite, flag, false)
-	if err != nil {
-		return nil, err
-	}
+	tc, created := h.Topics.CreateForGroup(retry, g.RetryQueueNums, topic.PermRead|topic.PermWrite, flag, false)
 	if tc.Perm&topic.PermWrite == 0 {
 		return nil, protocol.Errorf(protocol.NoPermission, "the topic[%s] sending message is forbidden", retry)
 	}
@@ -61,11 +58,19 @@ func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest
 		return nil, protocol.Errorf(protocol.SystemError, "look message by offset failed, %d", q.Offset.V)
 	}
 	m.QueueID = int32(h.Rand(int(g.RetryQueueNums)))
-	return h.putBack(&m, tc, g, q, r.Cmd.Version)
+	deadCreated, err := h.putBack(&m, tc, g, q, r.Cmd.Version)
+	if err != nil {
+		return nil, err
+	}
+	a := &remoting.Answer{Code: protocol.Success}
+	if created || deadCreated {
+		return h.Told.Answer(r, a)
+	}
+	return a, nil
 }
 
-// putBack stores the copy of m.
-func (h *Handler) putBack(m *message.Message, retry *body.TopicConfig, g *body.SubscriptionGroupConfig, q *header.ConsumerSendMsgBackRequest, version int32) (*remoting.Answer, error) {
+// putBack stores the copy of m. created says that it made the dead letter topic.
+func (h *Handler) putBack(m *message.Message, retry *body.TopicConfig, g *body.SubscriptionGroupConfig, q *header.ConsumerSendMsgBackRequest, version int32) (created bool, err error) {
 	limit := g.RetryMaxTimes
 	if version >= version349 && q.MaxReconsumeTimes.Set {
 		limit = q.MaxReconsumeTimes.V
@@ -85,10 +90,8 @@ func (h *Handler) putBack(m *message.Message, retry *body.TopicConfig, g *body.S
 	m.Topic = retry.TopicName
 	if dead {
 		level = 0
-		tc, err := h.Topics.CreateForGroup(topic.DLQ(g.GroupName), 1, topic.PermRead|topic.PermWrite, 0, false)
-		if err != nil {
-			return nil, err
-		}
+		tc, made := h.Topics.CreateForGroup(topic.DLQ(g.GroupName), 1, topic.PermRead|topic.PermWrite, 0, false)
+		created = made
 		m.Topic, m.QueueID = tc.TopicName, 0
 	} else if level == 0 {
 		level = 3 + int(m.ReconsumeTimes)
@@ -104,11 +107,11 @@ func (h *Handler) putBack(m *message.Message, retry *body.TopicConfig, g *body.S
 	}
 	res := h.Store.Put(&store.Put{Msg: *m})
 	if res.Status != store.PutOK {
-		return nil, protocol.Errorf(protocol.SystemError, "%s", res.Status)
+		return created, protocol.Errorf(protocol.SystemError, "%s", res.Status)
 	}
 	h.Stats.Item(stats.SendBackPutNums, stats.TopicGroupKey(origin, g.GroupName)).Add(1, 1)
 	if dead {
 		h.Logger.Info("message became a dead letter", "group", g.GroupName, "topic", origin, "offset", q.Offset.V, "reconsumeTimes", m.ReconsumeTimes-1)
 	}
-	return &remoting.Answer{Code: protocol.Success}, nil
+	return created, nil
 }

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 
 	"github.com/merlinmq/merlin/broker/client"
+	"github.com/merlinmq/merlin/broker/cluster"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/group"
 	"github.com/merlinmq/merlin/broker/intake"
@@ -60,6 +61,8 @@ type Deps struct {
 	Rand func(n int) int
 	// StoreHost is the address that stands in records and message ids.
 	StoreHost netip.AddrPort
+	// Told waits for the registration of a topic that a request made.
+	Told cluster.Told
 }
 
 // Handler handles the send codes.
@@ -95,6 +98,7 @@ type one struct {
 	entries []message.BatchEntry
 	queueID int32
 	topic   string // canonical name, not the frame's
+	created bool   // the send made the topic
 
 	// The answer, here so that it needs no memory of its own.
 	reply  remoting.Answer
@@ -129,7 +133,14 @@ func (h *Handler) Sends(rs []*remoting.Request) {
 }
 
 // completed is the Done of every put.
-func completed(p *store.Put) { p.Arg.(*one).answer() }
+func completed(p *store.Put) {
+	o := p.Arg.(*one)
+	if o.created {
+		o.h.Told.Then(o.answer)
+		return
+	}
+	o.answer()
+}
 
 func (o *one) release() {
 	o.put = store.Put{}
@@ -139,7 +150,7 @@ func (o *one) release() {
 	if cap(o.props) > 64<<10 {
 		o.props = nil
 	}
-	o.topic, o.to, o.h = "", remoting.ReplyTo{}, nil
+	o.topic, o.to, o.h, o.created = "", remoting.ReplyTo{}, nil, false
 	ones.Put(o)
 }
 
@@ -150,15 +161,15 @@ func (h *Handler) accept(cfg *config.Config, r *remoting.Request, o *one) *remot
 	}
 	q := &o.header
 	gate := intake.Gate{Config: cfg, Topics: h.Topics, Clock: h.Clock, Rand: h.Rand}
-	tc, queueID, a := gate.Check(r, q)
+	passed, a := gate.Check(r, q)
 	if a != nil {
 		return a
 	}
-	o.topic, o.queueID = tc.TopicName, queueID
+	o.topic, o.queueID, o.created = passed.Topic.TopicName, passed.QueueID, passed.Created
 	if q.Batch.Or(false) {
-		return h.acceptBatch(cfg, r, o, tc)
+		return h.acceptBatch(cfg, r, o, passed.Topic)
 	}
-	return h.acceptSingle(cfg, r, o, tc)
+	return h.acceptSingle(cfg, r, o, passed.Topic)
 }
 
 // acceptSingle builds the record of one message.
@@ -258,11 +269,8 @@ func (h *Handler) retryOrDead(cfg *config.Config, r *remoting.Request, o *one) (
 	if o.header.ReconsumeTimes.V <= limit && !h.Locks.AnyLive(name) {
 		return false, nil
 	}
-	tc, err := h.Topics.CreateForGroup(topic.DLQ(name), 1, topic.PermRead|topic.PermWrite, 0, false)
-	if err != nil {
-		return false, h.refuse(cfg, protocol.SystemError, err.Error())
-	}
-	o.topic, o.queueID = tc.TopicName, 0
+	tc, created := h.Topics.CreateForGroup(topic.DLQ(name), 1, topic.PermRead|topic.PermWrite, 0, false)
+	o.topic, o.queueID, o.created = tc.TopicName, 0, o.created || created
 	o.put.Msg.Topic, o.put.Msg.QueueID = o.topic, o.queueID
 	return true, nil
 }

@@ -14,6 +14,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/merlinmq/merlin/compat/configfile"
 	"github.com/merlinmq/merlin/compat/fastjson"
@@ -58,7 +59,8 @@ type Table struct {
 	version body.DataVersion
 	system  map[string]bool
 
-	saveMu sync.Mutex // one writer of the file; held with mu never wanted inside
+	saveMu sync.Mutex  // one writer of the file; held with mu never wanted inside
+	behind atomic.Bool // the last write failed
 }
 
 type file struct {
@@ -157,9 +159,10 @@ func (t *Table) SystemTopics() []string {
 
 // CreateOnSend makes a topic after a template when a message came for a topic
 // that is not there: queues and permission follow the template, when it may be
-// inherited. It gives nil when the topic may not be created. The strings may
+// inherited. It gives nil when the topic may not be created. created says that
+// this call made it: then the name servers are only being told. The strings may
 // alias a frame.
-func (t *Table) CreateOnSend(name, template string, clientQueues, sysFlag int32) (*body.TopicConfig, error) {
+func (t *Table) CreateOnSend(name, template string, clientQueues, sysFlag int32) (c *body.TopicConfig, created bool) {
 	return t.create(name, func() *body.TopicConfig {
 		from := t.Find(template)
 		if from == nil || from.Perm&PermInherit == 0 {
@@ -181,12 +184,15 @@ func (t *Table) CreateOnSend(name, template string, clientQueues, sysFlag int32)
 
 // CreateForGroup gives a retry or dead letter topic, made with this many queues
 // when it is not there, whatever the settings of auto creation. order marks it
-// as ordered.
-func (t *Table) CreateForGroup(name string, queues, perm, sysFlag int32, order bool) (*body.TopicConfig, error) {
+// as ordered. created says that this call made or changed it.
+func (t *Table) CreateForGroup(name string, queues, perm, sysFlag int32, order bool) (c *body.TopicConfig, created bool) {
 	if c := t.Find(name); c != nil && c.Order != order {
 		next := *c
 		next.Order = order
-		return &next, t.Put(next)
+		if err := t.Put(next); err != nil {
+			t.unwritten(name, err)
+		}
+		return &next, true
 	}
 	return t.create(name, func() *body.TopicConfig {
 		c := body.NewTopicConfig(strings.Clone(name))
@@ -196,28 +202,35 @@ func (t *Table) CreateForGroup(name string, queues, perm, sysFlag int32, order b
 	})
 }
 
-func (t *Table) create(name string, build func() *body.TopicConfig) (*body.TopicConfig, error) {
+func (t *Table) create(name string, build func() *body.TopicConfig) (c *body.TopicConfig, created bool) {
 	if c := t.Find(name); c != nil {
-		return c, nil
+		return c, false
 	}
 	t.mu.Lock()
 	if c := t.Find(name); c != nil {
 		t.mu.Unlock()
-		return c, nil
+		return c, false
 	}
-	c := build()
+	c = build()
 	if c == nil {
 		t.mu.Unlock()
-		return nil, nil
+		return nil, false
 	}
 	t.storeLocked(c)
 	t.mu.Unlock()
 	t.opts.Logger.Info("topic created", "topic", c.TopicName, "queues", c.WriteQueueNums, "perm", PermString(c.Perm))
 	if err := t.save(); err != nil {
-		return nil, err
+		t.unwritten(c.TopicName, err)
 	}
 	t.opts.Changed(*c)
-	return c, nil
+	return c, true
+}
+
+// unwritten logs that a topic that was made on the way is not in the file. It
+// would be made again just like this after a restart: clients go on when the disk
+// is full, as with groups. A tool that makes a topic is told (Put).
+func (t *Table) unwritten(name string, err error) {
+	t.opts.Logger.Error("topics not written", "topic", name, "err", err)
 }
 
 // storeLocked REQUIRES: t.mu.
@@ -227,7 +240,8 @@ func (t *Table) storeLocked(c *body.TopicConfig) {
 	t.version.Timestamp = t.opts.Now()
 }
 
-// Put creates or replaces topics as they are, and writes the file.
+// Put creates or replaces topics as they are, and writes the file. With an error
+// the topics are there and registered, but not in the file.
 func (t *Table) Put(cs ...body.TopicConfig) error {
 	t.mu.Lock()
 	for i := range cs {
@@ -235,13 +249,19 @@ func (t *Table) Put(cs ...body.TopicConfig) error {
 		t.storeLocked(&c)
 	}
 	t.mu.Unlock()
-	if err := t.save(); err != nil {
-		return err
-	}
+	err := t.save()
 	for _, c := range cs {
 		t.opts.Changed(c)
 	}
-	return nil
+	return err
+}
+
+// Rewrite writes the file when the last write of it failed.
+func (t *Table) Rewrite() error {
+	if !t.behind.Load() {
+		return nil
+	}
+	return t.save()
 }
 
 // Delete forgets a topic. It reports whether the topic was there.
@@ -320,7 +340,9 @@ func (t *Table) save() error {
 	for _, c := range all {
 		f.TopicConfigTable[c.TopicName] = *c
 	}
-	if err := configfile.SaveJSON(t.opts.Files, t.opts.Path, &f); err != nil {
+	err := configfile.SaveJSON(t.opts.Files, t.opts.Path, &f)
+	t.behind.Store(err != nil)
+	if err != nil {
 		return fmt.Errorf("topic: %w", err)
 	}
 	return nil

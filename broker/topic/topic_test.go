@@ -57,24 +57,22 @@ func TestLoad_HasTheSystemTopics(t *testing.T) {
 func TestCreateOnSend(t *testing.T) {
 	files := configfile.NewMemory()
 	r := load(t, files)
-	c, err := r.CreateOnSend("T", "TBW102", 4, FlagUnit)
-	require.NoError(t, err)
+	c, made := r.CreateOnSend("T", "TBW102", 4, FlagUnit)
+	require.True(t, made)
+	_, made = r.CreateOnSend("T", "TBW102", 4, FlagUnit)
+	require.False(t, made, "it is there")
 	require.EqualValues(t, 4, c.WriteQueueNums, "the client's wish when it is smaller")
 	require.Equal(t, PermRead|PermWrite, c.Perm, "the inherit bit is not inherited")
 	require.Equal(t, FlagUnit, c.TopicSysFlag)
 	require.Equal(t, []string{"T"}, r.changed)
-	c, err = r.CreateOnSend("U", "TBW102", 100, 0)
-	require.NoError(t, err)
+	c, _ = r.CreateOnSend("U", "TBW102", 100, 0)
 	require.EqualValues(t, 8, c.WriteQueueNums)
-	c, err = r.CreateOnSend("V", "T", 4, 0)
-	require.NoError(t, err)
+	c, _ = r.CreateOnSend("V", "T", 4, 0)
 	require.Nil(t, c, "T does not let inherit")
-	c, err = r.CreateOnSend("V", "missing", 4, 0)
-	require.NoError(t, err)
+	c, _ = r.CreateOnSend("V", "missing", 4, 0)
 	require.Nil(t, c)
 	r.cfg.AutoCreateTopic = false
-	c, err = r.CreateOnSend("V", "TBW102", 4, 0)
-	require.NoError(t, err)
+	c, _ = r.CreateOnSend("V", "TBW102", 4, 0)
 	require.Nil(t, c, "auto creation was switched off")
 
 	require.EqualValues(t, 4, load(t, files).Find("T").ReadQueueNums, "it survives a reload")
@@ -83,11 +81,11 @@ func TestCreateOnSend(t *testing.T) {
 func TestCreateForGroup_ChangesTheOrderFlag(t *testing.T) {
 	r := load(t, configfile.NewMemory())
 	r.cfg.AutoCreateTopic = false
-	c, err := r.CreateForGroup(Retry("G"), 1, PermRead|PermWrite, 0, false)
-	require.NoError(t, err)
+	c, made := r.CreateForGroup(Retry("G"), 1, PermRead|PermWrite, 0, false)
+	require.True(t, made)
 	require.EqualValues(t, 1, c.ReadQueueNums)
-	c, err = r.CreateForGroup(Retry("G"), 5, PermRead|PermWrite, 0, true)
-	require.NoError(t, err)
+	c, made = r.CreateForGroup(Retry("G"), 5, PermRead|PermWrite, 0, true)
+	require.True(t, made)
 	require.True(t, c.Order)
 	require.EqualValues(t, 1, c.ReadQueueNums)
 }
@@ -128,14 +126,39 @@ func TestLoad_BrokenFileIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, path)
 }
 
-type failing struct{ configfile.Files }
+// failing is a disk that is full until it is not.
+type failing struct {
+	configfile.Files
+	full bool
+}
 
-func (failing) Save(string, []byte) error { return errors.New("disk full") }
+func (f *failing) Save(path string, data []byte) error {
+	if f.full {
+		return errors.New("disk full")
+	}
+	return f.Files.Save(path, data)
+}
 
-func TestCreate_TellsAFullDisk(t *testing.T) {
-	r := load(t, failing{configfile.NewMemory()})
-	_, err := r.CreateOnSend("T", "TBW102", 4, 0)
-	require.ErrorContains(t, err, "disk full")
+// A file that cannot be written stops no client: topics and groups that are made
+// on the way are there all the same (ConfigManager.persist logs it). A tool is told.
+func TestCreate_GoesOnWithAFullDisk(t *testing.T) {
+	files := &failing{Files: configfile.NewMemory(), full: true}
+	r := load(t, files)
+	c, made := r.CreateOnSend("T", "TBW102", 4, 0)
+	require.True(t, made)
+	require.Same(t, c, r.Find("T"))
+	_, made = r.CreateForGroup(Retry("G"), 1, PermRead|PermWrite, 0, false)
+	require.True(t, made)
+	require.ErrorContains(t, r.Put(body.NewTopicConfig("U")), "disk full")
+	require.Equal(t, []string{"T", Retry("G"), "U"}, r.changed, "the name servers are told of what is there")
+	require.Error(t, r.Rewrite())
+	files.full = false
+	require.NoError(t, r.Rewrite())
+	for _, name := range r.changed {
+		require.NotNil(t, load(t, files).Find(name), name)
+	}
+	files.full = true
+	require.NoError(t, r.Rewrite(), "nothing to write again")
 }
 
 func TestTable_ManyAtOnce(t *testing.T) {
@@ -146,8 +169,8 @@ func TestTable_ManyAtOnce(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for i := range 50 {
-				_, err := r.CreateOnSend("T"+strings.Repeat("x", i), "TBW102", 4, 0)
-				require.NoError(t, err)
+				c, _ := r.CreateOnSend("T"+strings.Repeat("x", i), "TBW102", 4, 0)
+				require.NotNil(t, c)
 			}
 		})
 	}
