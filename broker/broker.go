@@ -170,7 +170,7 @@ func (b *Broker) load() error {
 	b.delay, err = delay.Load(delay.Options{
 		Store: b.store, Levels: prepare.Levels(cfg.DelayLevels()), Files: b.opts.Files,
 		Path: filepath.Join(dir, "delayOffset.json"), PersistEvery: cfg.FlushDelayOffsetInterval.Duration(),
-		Clock: b.opts.Clock, Logger: b.log,
+		Clock: b.opts.Clock, Logger: b.log, Stats: b.stats,
 	})
 	if err != nil {
 		return err

@@ -7,8 +7,10 @@
 // only after the log holds the delivered copies on disk, so that a crash repeats
 // deliveries but never skips one.
 //
-// Goroutines: one deliverer and one persister, from Start to Shutdown. Lock:
-// Service.mu, a leaf.
+// Goroutines, from Start to Shutdown: one deliverer for each level, so that a
+// level that is behind, or whose messages cannot be read or stored now, does not
+// stop the others; one that wakes those that have something to do; one persister.
+// Lock: Service.mu, a leaf.
 package delay
 
 import (
@@ -22,6 +24,7 @@ import (
 	"time"
 
 	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
@@ -34,6 +37,8 @@ import (
 const (
 	tick      = 100 * time.Millisecond // between looks at the queues
 	batchSize = 64                     // deliveries that go into the store together
+
+	consumerGroup = "SCHEDULE_CONSUMER" // the group that statistics name as the reader of the schedule topic
 )
 
 // Store is what delivery needs of the message store.
@@ -57,6 +62,7 @@ type Options struct {
 	PersistEvery time.Duration
 	Clock        clock.Clock
 	Logger       *slog.Logger
+	Stats        *stats.Manager // nil: nothing is counted
 }
 
 // Service delivers.
@@ -118,8 +124,14 @@ func Load(opts Options) (*Service, error) {
 
 // Start starts delivering.
 func (s *Service) Start() {
+	wake := make([]chan struct{}, len(s.opts.Levels))
+	for i := range wake {
+		wake[i] = make(chan struct{}, 1)
+		s.done.Add(1)
+		go s.deliver(i+1, wake[i])
+	}
 	s.done.Add(2)
-	go s.deliver()
+	go s.watch(wake)
 	go s.persistLoop()
 }
 
@@ -141,7 +153,8 @@ func (s *Service) Offsets() map[int]string {
 	return out
 }
 
-func (s *Service) deliver() {
+// watch wakes the deliverers of levels that have entries to deliver.
+func (s *Service) watch(wake []chan struct{}) {
 	defer s.done.Done()
 	t := s.opts.Clock.NewTicker(tick)
 	defer t.Stop()
@@ -151,9 +164,27 @@ func (s *Service) deliver() {
 			return
 		case <-t.C():
 		}
-		for level := 1; level <= len(s.opts.Levels); level++ {
-			for s.deliverSome(level) && !s.stopped() {
+		for i, w := range wake {
+			if level := i + 1; s.offset(level) < s.opts.Store.MaxOffset(topic.Schedule, prepare.QueueOf(level)) {
+				select {
+				case w <- struct{}{}:
+				default: // it is at work
+				}
 			}
+		}
+	}
+}
+
+// deliver delivers the due messages of a level whenever it is woken.
+func (s *Service) deliver(level int, wake <-chan struct{}) {
+	defer s.done.Done()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-wake:
+		}
+		for s.deliverSome(level) && !s.stopped() {
 		}
 	}
 }
@@ -186,8 +217,7 @@ func (s *Service) deliverSome(level int) bool {
 	}
 	now := s.opts.Clock.NowMillis()
 	limit := now + s.opts.Levels.Delay(level).Milliseconds()
-	var puts []*store.Put
-	var wait sync.WaitGroup
+	var puts []delivery
 	next, full := at, len(entries) == batchSize
 	for _, e := range entries {
 		due := e.TagsCode
@@ -206,28 +236,62 @@ func (s *Service) deliverSome(level int) bool {
 		}
 		next = e.QueueOffset + 1
 		if p != nil {
-			wait.Add(1)
-			p.Done = func(*store.Put) { wait.Done() }
-			puts = append(puts, p)
+			puts = append(puts, delivery{p, e.QueueOffset})
 		}
 	}
-	if len(puts) > 0 {
-		s.opts.Store.PutBatch(puts)
-		wait.Wait()
-	}
-	for _, p := range puts {
-		switch st := p.Result.Status; st {
-		case store.PutOK, store.FlushDiskTimeout, store.FlushSlaveTimeout, store.SlaveNotAvailable:
-		case store.MessageIllegal, store.PropertiesSizeExceeded:
-			s.opts.Logger.Error("a scheduled message cannot be delivered", "level", level, "topic", p.Msg.Topic, "status", st, "err", p.Result.Err)
-		default:
-			// The store does not take messages now: deliver the batch again later.
-			s.opts.Logger.Warn("scheduled messages wait: the store refused them", "level", level, "status", st, "err", p.Result.Err)
-			return false
-		}
+	if refused, ok := s.put(level, puts); ok {
+		next, full = refused, false // and those before it are delivered
 	}
 	s.setOffset(level, next)
 	return full
+}
+
+// delivery is a message on its way to its real topic, from an offset of its level.
+type delivery struct {
+	put *store.Put
+	at  int64
+}
+
+// put stores messages and waits until they are stored. refused is the offset of
+// the first one that the store does not take now.
+func (s *Service) put(level int, ds []delivery) (refused int64, ok bool) {
+	if len(ds) == 0 {
+		return 0, false
+	}
+	var wait sync.WaitGroup
+	wait.Add(len(ds))
+	puts := make([]*store.Put, len(ds))
+	for i, d := range ds {
+		d.put.Done = func(*store.Put) { wait.Done() }
+		puts[i] = d.put
+	}
+	s.opts.Store.PutBatch(puts)
+	wait.Wait()
+	for i, p := range puts {
+		switch st := p.Result.Status; st {
+		case store.PutOK, store.FlushDiskTimeout, store.FlushSlaveTimeout, store.SlaveNotAvailable:
+			s.count(level, p)
+		case store.MessageIllegal, store.PropertiesSizeExceeded:
+			s.opts.Logger.Error("a scheduled message cannot be delivered", "level", level, "topic", p.Msg.Topic, "status", st, "err", p.Result.Err)
+		default:
+			s.opts.Logger.Warn("scheduled messages wait: the store refused them", "level", level, "status", st, "err", p.Result.Err)
+			return ds[i].at, true
+		}
+	}
+	return 0, false
+}
+
+// count keeps the statistics of a delivery: it is got from the schedule topic and
+// put to the real one (ScheduleMessageService.PutResultProcess.onSuccess).
+func (s *Service) count(level int, p *store.Put) {
+	m := s.opts.Stats
+	if m == nil {
+		return
+	}
+	n, size := int64(p.Result.Messages), int64(p.Result.Bytes)
+	m.GotFromQueue(topic.Schedule, prepare.QueueOf(level), consumerGroup, n, size)
+	m.GotInternally(topic.Schedule, consumerGroup, n, size)
+	m.Stored(p.Msg.Topic, n, size)
 }
 
 // redeliver builds the record under the real topic. The properties keep DELAY,

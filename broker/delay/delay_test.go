@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
@@ -20,10 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeStore has the queue of level 1 and takes what is delivered.
+// fakeStore has the queues of the levels and takes what is delivered.
 type fakeStore struct {
 	mu        sync.Mutex
-	scheduled []store.QueueEntry
+	scheduled map[int32][]store.QueueEntry // by queue
 	records   map[int64][]byte
 	delivered []message.Message
 	refuse    store.PutStatus
@@ -32,22 +33,27 @@ type fakeStore struct {
 	flushed   int64
 	// unreadable and unreadableQueue are errors of reading records and the queue.
 	unreadable, unreadableQueue error
+	stuck                       chan struct{} // messages with the body "stuck" are stored when it is closed
+	only                        int           // how many are stored before the store refuses, 0 = as refuse says
 }
 
-func (f *fakeStore) schedule(t *testing.T, body string, due int64) {
+func (f *fakeStore) schedule(t *testing.T, body string, due int64) { f.scheduleAt(t, 1, body, due) }
+
+func (f *fakeStore) scheduleAt(t *testing.T, level int, body string, due int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	host := netip.MustParseAddrPort("127.0.0.1:1")
 	m := message.Message{Topic: "T", QueueID: 2, Body: []byte(body), BornHost: host, StoreHost: host,
 		Properties: message.AppendProperty(nil, "TAGS", "a")}
-	prepare.Levels{time.Second}.Schedule(&m, 1)
+	levels.Schedule(&m, level)
 	rec, err := message.Append(nil, &m)
 	require.NoError(t, err)
 	if f.records == nil {
-		f.records = map[int64][]byte{}
+		f.records, f.scheduled = map[int64][]byte{}, map[int32][]store.QueueEntry{}
 	}
+	q := prepare.QueueOf(level)
 	f.records[f.phy] = rec
-	f.scheduled = append(f.scheduled, store.QueueEntry{PhyOffset: f.phy, Size: int32(len(rec)), TagsCode: due, QueueOffset: f.min + int64(len(f.scheduled))})
+	f.scheduled[q] = append(f.scheduled[q], store.QueueEntry{PhyOffset: f.phy, Size: int32(len(rec)), TagsCode: due, QueueOffset: f.min + int64(len(f.scheduled[q]))})
 	f.phy += int64(len(rec))
 }
 
@@ -57,10 +63,10 @@ func (f *fakeStore) Entries(name string, q int32, from int64, limit int) ([]stor
 	if f.unreadableQueue != nil {
 		return nil, f.unreadableQueue
 	}
-	if name != topic.Schedule || q != 0 || from < f.min || from >= f.min+int64(len(f.scheduled)) {
+	if name != topic.Schedule || from < f.min || from >= f.min+int64(len(f.scheduled[q])) {
 		return nil, nil
 	}
-	out := f.scheduled[from-f.min:]
+	out := f.scheduled[q][from-f.min:]
 	return out[:min(limit, len(out))], nil
 }
 
@@ -77,10 +83,16 @@ func (f *fakeStore) RecordAt(phy int64) ([]byte, error) {
 }
 
 func (f *fakeStore) PutBatch(puts []*store.Put) {
+	if stuck := f.stuck; stuck != nil && string(puts[0].Msg.Body) == "stuck" {
+		<-stuck
+	}
 	f.mu.Lock()
-	for _, p := range puts {
-		p.Result.Status = f.refuse
-		if f.refuse == store.PutOK {
+	for i, p := range puts {
+		p.Result.Status, p.Result.Messages, p.Result.Bytes = f.refuse, 1, 100
+		if f.only > 0 && i >= f.only {
+			p.Result.Status = store.ServiceNotAvailable
+		}
+		if p.Result.Status == store.PutOK {
 			f.delivered = append(f.delivered, p.Msg)
 			f.phy += 100
 		}
@@ -95,10 +107,7 @@ func (f *fakeStore) MinOffset(string, int32) int64 { f.mu.Lock(); defer f.mu.Unl
 func (f *fakeStore) MaxOffset(_ string, q int32) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if q != 0 {
-		return 0
-	}
-	return f.min + int64(len(f.scheduled))
+	return f.min + int64(len(f.scheduled[q]))
 }
 func (f *fakeStore) MaxPhyOffset() int64  { f.mu.Lock(); defer f.mu.Unlock(); return f.phy }
 func (f *fakeStore) FlushedOffset() int64 { f.mu.Lock(); defer f.mu.Unlock(); return f.flushed }
@@ -119,22 +128,25 @@ func (f *fakeStore) set(change func()) {
 	change()
 }
 
+var levels = prepare.Levels{time.Second, 2 * time.Second}
+
 type rig struct {
 	*Service
 	store *fakeStore
 	clock *clock.Manual
 	files *configfile.Memory
+	stats *stats.Manager
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{store: &fakeStore{}, clock: clock.NewManual(time.UnixMilli(10_000)), files: configfile.NewMemory()}
+	r := &rig{store: &fakeStore{}, clock: clock.NewManual(time.UnixMilli(10_000)), files: configfile.NewMemory(), stats: stats.New(stats.Options{Cluster: "C"})}
 	r.load(t)
 	return r
 }
 
 func (r *rig) load(t *testing.T) {
 	var err error
-	r.Service, err = Load(Options{Store: r.store, Levels: prepare.Levels{time.Second}, Files: r.files, Path: "delayOffset.json",
+	r.Service, err = Load(Options{Store: r.store, Levels: levels, Stats: r.stats, Files: r.files, Path: "delayOffset.json",
 		Clock: r.clock, PersistEvery: time.Hour})
 	require.NoError(t, err)
 }
@@ -251,4 +263,58 @@ func TestDeliver_SkipsWhatIsGone(t *testing.T) {
 	r.begin(t)
 	require.Eventually(t, func() bool { r.pass(100); return len(r.store.texts()) == 1 }, 5*time.Second, time.Millisecond)
 	require.Equal(t, []string{"kept"}, r.store.texts())
+}
+
+// A level whose deliveries do not come to an end stops no other level.
+func TestDeliver_LevelsDoNotWaitForEachOther(t *testing.T) {
+	r := newRig(t)
+	r.store.stuck = make(chan struct{})
+	r.store.scheduleAt(t, 1, "stuck", 10_000)
+	r.store.scheduleAt(t, 2, "other", 10_000)
+	r.begin(t)
+	require.Eventually(t, func() bool { r.pass(100); return len(r.store.texts()) == 1 }, 5*time.Second, time.Millisecond)
+	require.Equal(t, []string{"other"}, r.store.texts())
+	r.store.scheduleAt(t, 2, "later", r.clock.NowMillis()+1000)
+	require.Eventually(t, func() bool { r.pass(100); return len(r.store.texts()) == 2 }, 5*time.Second, time.Millisecond)
+	close(r.store.stuck)
+	require.Eventually(t, func() bool { r.pass(100); return len(r.store.texts()) == 3 }, 5*time.Second, time.Millisecond)
+}
+
+// What was stored before the store refused is not delivered again.
+func TestDeliver_GoesOnWhereTheStoreRefused(t *testing.T) {
+	r := newRig(t)
+	for _, text := range []string{"a", "b", "c"} {
+		r.store.schedule(t, text, 10_000)
+	}
+	r.store.only = 2
+	r.begin(t)
+	require.Eventually(t, func() bool { r.pass(100); return len(r.store.texts()) >= 2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { r.pass(100); return len(r.store.texts()) >= 3 }, 5*time.Second, time.Millisecond)
+	require.Equal(t, []string{"a", "b", "c"}, r.store.texts())
+}
+
+// ScheduleMessageService.PutResultProcess.onSuccess.
+func TestDeliver_IsCounted(t *testing.T) {
+	r := newRig(t)
+	r.store.scheduleAt(t, 2, "x", 10_000)
+	r.begin(t)
+	require.Eventually(t, func() bool { r.pass(100); return r.offset(2) == 1 }, 5*time.Second, time.Millisecond)
+	for name, key := range map[string]string{
+		stats.QueueGetNums: "SCHEDULE_TOPIC_XXXX@1@SCHEDULE_CONSUMER", stats.GroupGetNums: "SCHEDULE_TOPIC_XXXX@SCHEDULE_CONSUMER",
+		stats.TopicPutNums: "T", stats.BrokerPutNums: "C",
+	} {
+		it, ok := r.stats.Lookup(name, key)
+		require.True(t, ok, name)
+		require.EqualValues(t, 1, it.Value(), name)
+	}
+	for name, key := range map[string]string{
+		stats.QueueGetSize: "SCHEDULE_TOPIC_XXXX@1@SCHEDULE_CONSUMER", stats.GroupGetSize: "SCHEDULE_TOPIC_XXXX@SCHEDULE_CONSUMER",
+		stats.TopicPutSize: "T",
+	} {
+		it, ok := r.stats.Lookup(name, key)
+		require.True(t, ok, name)
+		require.EqualValues(t, 100, it.Value(), name)
+	}
+	_, ok := r.stats.Lookup(stats.BrokerGetNums, "C")
+	require.False(t, ok)
 }

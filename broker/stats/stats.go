@@ -86,6 +86,51 @@ func QueueGroupKey(topic string, queueID int32, group string) string {
 	return topic + "@" + strconv.Itoa(int(queueID)) + "@" + group
 }
 
+// Stored counts messages that were put to a topic (incTopicPutNums,
+// incTopicPutSize, incBrokerPutNums). The topic may alias a frame.
+func (m *Manager) Stored(topic string, messages, bytes int64) {
+	m.StoredInternally(topic, messages, bytes)
+	m.Item(BrokerPutNums, m.opts.Cluster).Add(messages, 1)
+}
+
+// StoredInternally counts messages that the broker put to a topic itself: they are
+// not among those that the broker took.
+func (m *Manager) StoredInternally(topic string, messages, bytes int64) {
+	m.Item(TopicPutNums, topic).Add(messages, 1)
+	m.Item(TopicPutSize, topic).Add(bytes, 1)
+}
+
+// StoredInQueue counts messages that were put to a queue, which Java does for the
+// schedule topic alone (incQueuePutNums, incQueuePutSize).
+func (m *Manager) StoredInQueue(topic string, queueID int32, messages, bytes int64) {
+	key := QueueKey(topic, queueID)
+	m.Item(QueuePutNums, key).Add(messages, 1)
+	m.Item(QueuePutSize, key).Add(bytes, 1)
+}
+
+// Got counts messages that a group took from a topic (incGroupGetNums,
+// incGroupGetSize, incBrokerGetNums).
+func (m *Manager) Got(topic, group string, messages, bytes int64) {
+	m.GotInternally(topic, group, messages, bytes)
+	m.Item(BrokerGetNums, m.opts.Cluster).Add(messages, 1)
+}
+
+// GotInternally counts messages that the broker took for a group of its own and
+// that are not among those it gave away.
+func (m *Manager) GotInternally(topic, group string, messages, bytes int64) {
+	key := TopicGroupKey(topic, group)
+	m.Item(GroupGetNums, key).Add(messages, 1)
+	m.Item(GroupGetSize, key).Add(bytes, 1)
+}
+
+// GotFromQueue counts messages that a group took from a queue, which Java does for
+// the schedule topic alone (incQueueGetNums, incQueueGetSize).
+func (m *Manager) GotFromQueue(topic string, queueID int32, group string, messages, bytes int64) {
+	key := QueueGroupKey(topic, queueID, group)
+	m.Item(QueueGetNums, key).Add(messages, 1)
+	m.Item(QueueGetSize, key).Add(bytes, 1)
+}
+
 // Options are the surroundings of a Manager; the zero value works.
 type Options struct {
 	Clock    clock.Clock // nil: the machine's
