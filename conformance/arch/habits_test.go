@@ -113,8 +113,9 @@ func TestCalls_Banned(t *testing.T) {
 
 // allowed are single uses of banned packages, with the reason.
 var allowed = map[string]string{
-	"remoting/server.go time.NewTimer":  "a shutdown is bounded by the caller's context, which lives on the machine's clock",
-	"remoting/server.go time.NewTicker": "the same",
+	"remoting/server.go time.NewTimer":          "a shutdown is bounded by the caller's context, which lives on the machine's clock",
+	"remoting/server.go time.NewTicker":         "the same",
+	"broker/brokertest/brokertest.go rand.IntN": "it is the program that gives the broker its options",
 }
 
 // TestLocks_StandInTheList ties every mutex to docs/LOCKS.md.
