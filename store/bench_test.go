@@ -97,6 +97,7 @@ func BenchmarkGet(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var r GetResult
 			q := GetRequest{Topic: "BenchTopic", MaxMsgs: 32}
+			var out []byte
 			b.ReportAllocs()
 			for i := range b.N {
 				q.Offset = from
@@ -106,6 +107,12 @@ func BenchmarkGet(b *testing.B) {
 				s.Get(&q, &r)
 				if r.Count != 32 {
 					b.Fatal(r.Status, r.Count)
+				}
+				out = out[:0]
+				for _, rec := range r.Records {
+					if len(rec) <= 4096 { // as the output of a connection does
+						out = append(out, rec...)
+					}
 				}
 				r.Release()
 			}

@@ -1,9 +1,11 @@
 package store
 
 import (
-	"encoding/binary"
+	"errors"
+	"log/slog"
 	"sync"
 
+	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/store/commitlog"
 	"github.com/merlinmq/merlin/store/consumequeue"
 )
@@ -39,9 +41,17 @@ type getter struct {
 	entries [blockEntries]consumequeue.Entry
 	raw     [blockEntries * consumequeue.EntrySize]byte
 
-	// The piece of the log that was read last.
+	// The piece of the log that was read last, with its view, if it is one.
 	data []byte
 	base int64
+	view commitlog.View
+	// The piece of a mapping that was found last. Records are copied out of it into
+	// out, of which fill bytes are taken.
+	pages commitlog.Pages
+	out   *buffer
+	fill  int
+	// rotten says that the body of the last record is not what its checksum says.
+	rotten bool
 }
 
 var getters = sync.Pool{New: func() any { return &getter{} }}
@@ -75,29 +85,40 @@ func (s *Store) get(r *GetRequest, res *GetResult, now int64) {
 		res.Status, res.Next = NoMessageInQueue, 0
 		return
 	}
+	if res.outside(q, r.Offset) {
+		return
+	}
+	g := getters.Get().(*getter)
+	*g = getter{s: s, r: r, res: res, next: r.Offset, maxPhy: s.clog.Max(), maxBytes: r.MaxBytes,
+		memory: s.memoryBytes(), now: now}
+	if g.maxBytes <= 0 {
+		g.maxBytes = 1 << 27
+	}
+	g.maxBytes = max(g.maxBytes, minPullBytes)
+	g.run(q)
+	g.pages.Release()
+	*g = getter{}
+	getters.Put(g)
+}
+
+// outside takes the bounds of the queue and says whether offset lies outside them,
+// with the status and the next offset of that.
+func (res *GetResult) outside(q *consumequeue.Queue, offset int64) bool {
 	// Min before Max: both only grow, so Min is not above Max.
 	res.Min, res.Max = q.Min(), q.Max()
 	switch {
 	case res.Max == 0:
 		res.Status, res.Next = NoMessageInQueue, 0
-	case r.Offset < res.Min:
+	case offset < res.Min:
 		res.Status, res.Next = OffsetTooSmall, res.Min
-	case r.Offset == res.Max:
-		res.Status, res.Next = OffsetOverflowOne, r.Offset
-	case r.Offset > res.Max:
+	case offset == res.Max:
+		res.Status, res.Next = OffsetOverflowOne, offset
+	case offset > res.Max:
 		res.Status, res.Next = OffsetOverflowBadly, res.Max
 	default:
-		g := getters.Get().(*getter)
-		*g = getter{s: s, r: r, res: res, next: r.Offset, maxPhy: s.clog.Max(), maxBytes: r.MaxBytes,
-			memory: s.memoryBytes(), now: now}
-		if g.maxBytes <= 0 {
-			g.maxBytes = 1 << 27
-		}
-		g.maxBytes = max(g.maxBytes, minPullBytes)
-		g.run(q)
-		*g = getter{}
-		getters.Put(g)
+		return false
 	}
+	return true
 }
 
 // memoryBytes is how far behind the end of the log data counts as in memory.
@@ -119,9 +140,8 @@ func (g *getter) run(q *consumequeue.Queue) {
 			break
 		}
 		if n == 0 {
-			if first {
-				res.Status = OffsetFoundNull
-				g.next = q.NextFile(g.next)
+			if first && !res.outside(q, offset) { // retention or a deleted topic was faster
+				g.err = g.s.unread(errNoEntry, "topic", q.Topic, "queue", q.ID, "queueOffset", offset)
 			}
 			break
 		}
@@ -133,12 +153,17 @@ func (g *getter) run(q *consumequeue.Queue) {
 			break
 		}
 	}
-	if g.err != nil && res.Count == 0 {
-		res.Status, res.Err, g.next = ReadFailed, g.err, offset
+	switch {
+	case g.err != nil && res.Count == 0:
+		res.Status, res.Err = ReadFailed, g.err
+	case g.next != offset:
+		res.Next = g.next
 	}
-	res.Next = g.next
 	res.SuggestSlave = g.maxPhy-g.pulled > g.memory
 }
+
+// errNoEntry says that entries inside the bounds of a queue stand nowhere.
+var errNoEntry = errors.New("no entry where the queue should have one")
 
 // block takes entries until the answer is full, then it gives false.
 func (g *getter) block(es []consumequeue.Entry) bool {
@@ -149,34 +174,31 @@ func (g *getter) block(es []consumequeue.Entry) bool {
 			return false
 		}
 		g.pulled = e.PhyOffset
-		if e.PhyOffset < g.skipTo {
-			g.next = e.QueueOffset + 1
-			continue
-		}
 		f := g.r.Filter
-		if f != nil && !f.MatchTags(e.TagsCode) {
-			g.next = e.QueueOffset + 1
+		switch {
+		case 0 <= e.PhyOffset && e.PhyOffset < g.skipTo:
+		case f != nil && !f.MatchTags(e.TagsCode):
 			g.none(NoMatchedMessage)
-			continue
-		}
-		rec := g.record(es[i:])
-		if g.err != nil {
-			return false
+		default:
+			rec := g.record(es[i:])
+			switch {
+			case g.err != nil, g.rotten && g.res.Count > 0:
+				return false // the next Get begins here
+			case rec == nil:
+				g.none(MessageWasRemoving)
+			case f != nil && f.NeedsRecord() && !f.MatchRecord(rec):
+				g.none(NoMatchedMessage)
+			default:
+				if g.rotten {
+					g.s.rotten(e.PhyOffset, "topic", g.r.Topic, "queue", g.r.QueueID, "queueOffset", e.QueueOffset)
+				}
+				g.take(rec, hot)
+			}
 		}
 		g.next = e.QueueOffset + 1
-		if rec == nil {
-			g.none(MessageWasRemoving)
-			g.skipTo = g.s.clog.SegmentOf(e.PhyOffset) + g.s.clog.SegmentSize()
-			if e.PhyOffset >= g.s.clog.Min() {
-				g.skipTo = 0 // damaged, not deleted: what follows may be readable
-			}
-			continue
+		if g.rotten {
+			return false // alone: a client may not get past it
 		}
-		if f != nil && f.NeedsRecord() && !f.MatchRecord(rec) {
-			g.none(NoMatchedMessage)
-			continue
-		}
-		g.take(rec, hot)
 	}
 	return true
 }
@@ -210,6 +232,9 @@ func (g *getter) take(rec []byte, hot bool) {
 	res.Count++
 	res.Bytes += len(rec)
 	res.InMemory = hot
+	if g.out != nil && g.fill < len(g.out.b) && &g.out.b[g.fill] == &rec[0] {
+		g.fill += len(rec)
+	}
 	if n := len(res.Records); n > 0 {
 		last := res.Records[n-1]
 		if cap(last) >= len(last)+len(rec) {
@@ -222,73 +247,148 @@ func (g *getter) take(rec []byte, hot bool) {
 	res.Records = append(res.Records, rec)
 }
 
-// record gives the record of the first entry, reading those that will probably
-// be asked for next along with it; nil when it is gone or damaged.
+// record gives the record of the first entry, reading those that will probably be
+// asked for next along with it. It is nil when the record is gone, or when what
+// stands there is none; and when it cannot be read, with the reason in g.err.
 func (g *getter) record(es []consumequeue.Entry) []byte {
 	e := es[0]
+	g.rotten = false
 	n := int64(e.Size)
-	if n < commitlog.MinRecord || e.PhyOffset < 0 || e.PhyOffset+n > g.maxPhy || n > g.s.o.FileSizeCommitLog {
-		return nil
-	}
-	if e.PhyOffset < g.base || e.PhyOffset+n > g.base+int64(len(g.data)) {
-		if !g.fetch(es) {
-			return nil
+	if n < commitlog.MinRecord || e.PhyOffset < 0 || n > g.maxPhy-e.PhyOffset || e.Filler() {
+		if !e.Filler() {
+			g.damaged(e, notAnEntry)
 		}
-	}
-	in := e.PhyOffset - g.base
-	rec := g.data[in : in+n]
-	if int64(binary.BigEndian.Uint32(rec)) != n || int64(binary.BigEndian.Uint64(rec[28:])) != e.PhyOffset {
-		g.s.log.Error("store: a consume queue entry does not point to its record",
-			"topic", g.r.Topic, "queue", g.r.QueueID, "offset", e.QueueOffset, "log", e.PhyOffset)
 		return nil
+	}
+	rec, checked := g.bytes(es)
+	switch {
+	case rec == nil:
+		return nil
+	case int64(totalSize(rec)) != n || commitlog.PhyOffsetOf(rec) != e.PhyOffset:
+		g.damaged(e, notARecord)
+		return nil
+	case !checked:
+		return g.check(e, rec)
 	}
 	return rec
 }
 
-// fetch brings the record of the first entry into g.data, with as many of the
-// following ones as is cheap: from the tail of the log, else from the machine's
-// memory when all of them are there, else from the disk. What lies scattered
-// between the records of other queues is read there in blocks that all readers
-// share.
-func (g *getter) fetch(es []consumequeue.Entry) bool {
-	start, size := es[0].PhyOffset, int(es[0].Size)
-	if v, ok := g.s.clog.View(start, size); ok {
-		g.hold(held{view: v}, v.Bytes, start)
-		return true
+// What damaged says.
+const (
+	notAnEntry = "the entry of the queue cannot be right"
+	notARecord = "no whole record stands where the entry of the queue points to"
+)
+
+// check looks at a record that came from the disk, and gives it unless it is none. A
+// body that is not what its checksum says is served as in Java, but not in silence.
+func (g *getter) check(e consumequeue.Entry, rec []byte) []byte {
+	body, whole := message.Shape(rec)
+	switch {
+	case !whole:
+		g.damaged(e, notARecord)
+		return nil
+	case message.CRC(body) != message.BodyCRC(rec):
+		g.rotten = true
+	case g.pages.Holds(e.PhyOffset, len(rec)):
+		g.pages.Check(e.PhyOffset)
+	case g.view.Holds(e.PhyOffset):
+		g.view.Check(e.PhyOffset)
 	}
-	a := g.ahead(es)
-	if v, ok := g.s.clog.Mapped(start, a.all, g.now); ok {
-		g.hold(held{view: v}, v.Bytes, start)
-		return true
+	return rec
+}
+
+// damaged reports an entry that leads to no record.
+func (g *getter) damaged(e consumequeue.Entry, why string) {
+	g.s.faults.records.Add(1)
+	g.s.damageLines.write(g.s.log, g.now, slog.LevelError, "store: a message is damaged and left out",
+		"why", why, "file", g.s.clog.Path(max(e.PhyOffset, 0)), "offset", e.PhyOffset, "size", e.Size,
+		"topic", g.r.Topic, "queue", g.r.QueueID, "queueOffset", e.QueueOffset, "so far", g.s.faults.records.Load())
+}
+
+// bytes gives the bytes of the record of the first entry, from what was read last,
+// or from the tail of the log, else from the machine's memory when all that follow
+// are there, else from the disk. What lies scattered between the records of other
+// queues is read there in blocks that all readers share. checked says that the
+// record needs no look. nil is as in record.
+func (g *getter) bytes(es []consumequeue.Entry) (rec []byte, checked bool) {
+	start, n := es[0].PhyOffset, int(es[0].Size)
+	if in := start - g.base; in >= 0 && in+int64(n) <= int64(len(g.data)) {
+		return g.data[in : in+int64(n)], g.view.Checked(start)
 	}
-	if a.near >= worthBlock {
-		if v, ok, err := g.s.clog.Block(start, size); err != nil {
-			return g.unread(start, err)
-		} else if ok {
-			g.hold(held{view: v}, v.Bytes, start)
-			return true
+	if g.pages.Holds(start, n) {
+		if rec := g.gather(es); rec != nil {
+			return rec, g.pages.Checked(start)
 		}
 	}
-	b := g.s.bufs.get(int(a.direct - start))
-	if err := g.s.clog.Read(b.b, start); err != nil {
-		b.release()
-		return g.unread(start, err)
+	if v, ok := g.s.clog.View(start, n); ok {
+		g.hold(held{view: v}, v.Bytes, start)
+		return g.data[:n], true
 	}
-	g.hold(held{buf: b}, b.b, start)
-	return true
+	if first := g.s.clog.Min(); start < first {
+		g.skipTo = first
+		return nil, false
+	}
+	if room := g.s.clog.SegmentOf(start) + g.s.clog.SegmentSize() - start; int64(n) > min(room, int64(g.s.o.maxRecord())) {
+		g.damaged(es[0], notAnEntry)
+		return nil, false
+	}
+	a := g.ahead(es)
+	if p, ok := g.s.clog.Mapped(start, a.all, g.now); ok {
+		g.pages.Release()
+		g.pages = p
+		if rec := g.gather(es); rec != nil {
+			return rec, g.pages.Checked(start)
+		}
+	}
+	if a.near >= worthBlock {
+		// An error may come from somewhere else in the block.
+		if v, ok, err := g.s.clog.Block(start, n); err == nil && ok {
+			g.hold(held{view: v}, v.Bytes, start)
+			return g.data[:n], v.Checked(start)
+		}
+	}
+	if !g.read(start, int(a.direct-start)) && (int(a.direct-start) == n || !g.read(start, n)) {
+		return nil, false
+	}
+	return g.data[:n], false
+}
+
+// gather copies the record of the first entry out of g.pages, which holds it: what
+// is given out must not depend on a mapping. nil when a page of it is gone.
+func (g *getter) gather(es []consumequeue.Entry) []byte {
+	start, n := es[0].PhyOffset, int(es[0].Size)
+	if g.out == nil || len(g.out.b)-g.fill < n {
+		g.out, g.fill = g.s.bufs.get(max(g.ahead(es).bytes, n)), 0
+		g.res.held = append(g.res.held, held{buf: g.out})
+	}
+	rec := g.out.b[g.fill : g.fill+n]
+	if g.pages.Copy(rec, start) {
+		return rec
+	}
+	g.pages.Release()
+	g.pages = commitlog.Pages{}
+	return nil
 }
 
 // hold makes data the piece of the log that was read last.
 func (g *getter) hold(h held, data []byte, base int64) {
 	g.res.held = append(g.res.held, h)
-	g.data, g.base = data, base
+	g.data, g.base, g.view = data, base, h.view
 }
 
-// unread ends the Get with a failed read, unless retention was faster.
-func (g *getter) unread(offset int64, err error) bool {
-	if offset >= g.s.clog.Min() {
-		g.err = g.s.unread(err, "file", g.s.clog.Path(offset), "offset", offset,
-			"topic", g.r.Topic, "queue", g.r.QueueID)
+// read reads n bytes from the disk. When it fails, g.err says why unless retention
+// was faster.
+func (g *getter) read(start int64, n int) bool {
+	b := g.s.bufs.get(n)
+	err := g.s.clog.Read(b.b, start)
+	if err == nil {
+		g.err = nil
+		g.hold(held{buf: b}, b.b, start)
+		return true
+	}
+	b.release()
+	if start >= g.s.clog.Min() {
+		g.err = g.s.unread(err, "file", g.s.clog.Path(start), "offset", start, "topic", g.r.Topic, "queue", g.r.QueueID)
 	}
 	return false
 }
@@ -297,6 +397,7 @@ func (g *getter) unread(offset int64, err error) bool {
 type aheads struct {
 	direct int64 // end of those that follow without a gap
 	all    int64 // end of the last that this answer may take
+	bytes  int   // of all that it may take
 	near   int   // how many lie in the block of the first, but scattered
 }
 
@@ -304,7 +405,7 @@ type aheads struct {
 func (g *getter) ahead(es []consumequeue.Entry) aheads {
 	start := es[0].PhyOffset
 	a := aheads{direct: start + int64(es[0].Size)}
-	a.all = a.direct
+	a.all, a.bytes = a.direct, int(es[0].Size)
 	limit := min(start+maxRange, g.s.clog.SegmentOf(start)+g.s.clog.SegmentSize(), g.maxPhy)
 	_, block := g.s.clog.BlockOf(start)
 	o := &g.s.o
@@ -330,6 +431,7 @@ func (g *getter) ahead(es []consumequeue.Entry) aheads {
 			a.near++
 		}
 		a.all = to
+		a.bytes += int(e.Size)
 	}
 	return a
 }

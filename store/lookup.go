@@ -112,15 +112,20 @@ func (s *Store) recordAt(phy int64) ([]byte, error) {
 		return nil, err
 	}
 	n := int64(int32(binary.BigEndian.Uint32(head[:])))
-	magic := binary.BigEndian.Uint32(head[4:])
-	at := int64(binary.BigEndian.Uint64(head[28:]))
-	if magic != message.MagicV1 && magic != message.MagicV2 || at != phy || n < commitlog.MinRecord ||
-		n > s.clog.SegmentOf(phy)+s.clog.SegmentSize()-phy || phy+n > s.clog.Max() {
+	if commitlog.PhyOffsetOf(head[:]) != phy || n < commitlog.MinRecord || n > int64(s.o.maxRecord()) ||
+		n > min(s.clog.SegmentOf(phy)+s.clog.SegmentSize(), s.clog.Max())-phy {
 		return nil, fmt.Errorf("%w: %d", ErrNoRecord, phy)
 	}
 	rec := make([]byte, n)
 	if err := s.readLog(rec, phy); err != nil {
 		return nil, err
+	}
+	body, whole := message.Shape(rec)
+	if !whole {
+		return nil, fmt.Errorf("%w: %d", ErrNoRecord, phy)
+	}
+	if message.CRC(body) != message.BodyCRC(rec) {
+		s.rotten(phy)
 	}
 	return rec, nil
 }

@@ -52,7 +52,8 @@ type Store struct {
 	dispatchErr  atomic.Pointer[error]
 	boot         int64 // ms
 
-	unreadLines lines // about reads that failed
+	unreadLines, damageLines lines // about reads that failed, and damaged messages
+	faults                   faultCounts
 
 	// closeMu is held for reading by every put, and for writing by Close when it
 	// sets closing: after that no put is under way.
@@ -116,7 +117,7 @@ func (s *Store) load() (err error) {
 	}
 	if s.clog, err = commitlog.Open(commitlog.Options{
 		FS: s.fs, Dir: s.o.StorePathCommitLog, SegmentSize: s.o.FileSizeCommitLog,
-		TailBytes: s.o.TailBytes, MaxRecord: max(s.o.MaxMessageSize+recordSlack, 64<<20), Logger: s.log,
+		TailBytes: s.o.TailBytes, MaxRecord: s.o.maxRecord(), Logger: s.log,
 	}); err != nil {
 		return err
 	}

@@ -89,6 +89,9 @@ type Options struct {
 	MaxOpenConsumeQueueFile int           // half of the files that the process may open, 256 to 16,384
 }
 
+// maxRecord bounds the size of a record that is believed.
+func (o *Options) maxRecord() int { return max(o.MaxMessageSize+recordSlack, 64<<20) }
+
 func set[T comparable](v *T, def T) {
 	var zero T
 	if *v == zero {

@@ -107,8 +107,13 @@ func (x *timeSearch) same(at, floor, ceiling int64) int64 {
 	if x.upper {
 		step = 1
 	}
-	for next := at + step; next >= floor && next <= ceiling && x.at(next) == x.t; next += step {
-		at = next
+	for next := at + step; next >= floor && next <= ceiling && x.err == nil; next += step {
+		switch t := x.at(next); {
+		case t == x.t:
+			at = next
+		case t >= 0:
+			return at
+		}
 	}
 	return at
 }

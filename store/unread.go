@@ -34,6 +34,32 @@ func (l *lines) write(log *slog.Logger, now int64, level slog.Level, text string
 // unread says in the log that something cannot be read, where args tell, and gives
 // the error for the caller.
 func (s *Store) unread(err error, args ...any) error {
+	s.faults.reads.Add(1)
 	s.unreadLines.write(s.log, s.clock.NowMillis(), slog.LevelError, "store: read failed", append(args, "err", err)...)
 	return fmt.Errorf("store: read failed: %w", err)
+}
+
+// faults counts what reads have met since the store was opened.
+type faultCounts struct{ reads, records, bodies atomic.Int64 }
+
+// Faults is what reads have met since the store was opened.
+type Faults struct {
+	// Reads is the number of reads that failed.
+	Reads int64
+	// Records is how often a message was left out because no record stands where its
+	// queue says, Bodies how often one was served whose body does not fit its checksum.
+	Records, Bodies int64
+}
+
+// Faults tells what reads have met since the store was opened. A damaged message
+// counts each time that it is asked for.
+func (s *Store) Faults() Faults {
+	return Faults{Reads: s.faults.reads.Load(), Records: s.faults.records.Load(), Bodies: s.faults.bodies.Load()}
+}
+
+// rotten counts and reports a body that does not fit its checksum.
+func (s *Store) rotten(phy int64, args ...any) {
+	n := s.faults.bodies.Add(1)
+	s.damageLines.write(s.log, s.clock.NowMillis(), slog.LevelError, "store: the body of a message does not fit its checksum, it is served as it is",
+		append(args, "file", s.clog.Path(phy), "offset", phy, "so far", n)...)
 }

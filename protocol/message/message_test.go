@@ -224,6 +224,39 @@ func ExampleAppend() {
 	// Output: true <nil> 7 TagA 0A00000100002A9F0000000000000400
 }
 
+// Shape agrees with Decode about every record of which one byte was changed, and
+// about every piece of one.
+func TestShape_AgreesWithDecode(t *testing.T) {
+	long := sample()
+	long.Topic = strings.Repeat("t", 200)
+	v6 := sample()
+	v6.BornHost = netip.MustParseAddrPort("[2001:db8::1]:1")
+	v6.StoreHost = netip.MustParseAddrPort("[2001:db8::2]:2")
+	for _, m := range []*Message{sample(), long, v6} {
+		rec, err := Append(nil, m)
+		require.NoError(t, err)
+		body, whole := Shape(rec)
+		require.True(t, whole)
+		require.Equal(t, m.Body, body)
+		require.Equal(t, CRC(body), BodyCRC(rec))
+		agree := func(rec []byte, what string, n int) {
+			var d Message
+			size, err := Decode(rec, &d, false)
+			_, whole := Shape(rec)
+			require.Equal(t, err == nil && size == len(rec), whole, "%s %d: %v", what, n, err)
+		}
+		for n := range rec {
+			agree(rec[:n], "bytes", n)
+			for _, flip := range []byte{1, 0x10, 0x80, 0xFF} {
+				rec[n] ^= flip
+				agree(rec, "flipped byte", n)
+				rec[n] ^= flip
+			}
+		}
+		agree(append(rec, 0), "too long by one after", len(rec))
+	}
+}
+
 func TestAppend_DoesNotAllocate(t *testing.T) {
 	m, dst := sample(), make([]byte, 0, 1024)
 	require.Zero(t, testing.AllocsPerRun(100, func() {

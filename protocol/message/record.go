@@ -231,6 +231,63 @@ func posStoreTimestamp(rec []byte) int {
 	return posBornHost + hostV4
 }
 
+// BodyCRC is the checksum of the body that a record carries: what CRC gives of the
+// body of a record that is not damaged. rec has at least the size of the smallest
+// record.
+func BodyCRC(rec []byte) uint32 { return binary.BigEndian.Uint32(rec[posBodyCRC:]) }
+
+// Shape looks at the lengths in a record and gives the body, which aliases rec. whole
+// says that rec is one record from its first to its last byte: one that Decode takes.
+func Shape(rec []byte) (body []byte, whole bool) {
+	if len(rec) < minRecord {
+		return nil, false
+	}
+	b := binary.BigEndian
+	magic := b.Uint32(rec[posMagic:])
+	if b.Uint32(rec) != uint32(len(rec)) || magic != MagicV1 && magic != MagicV2 {
+		return nil, false
+	}
+	flag := int32(b.Uint32(rec[posSysFlag:]))
+	at := posStoreTimestamp(rec) + 8 + hostV4
+	if flag&SysFlagStoreHostV6 != 0 {
+		at += hostV6 - hostV4
+	}
+	at += 4 + 8 // times it was consumed, place of the half message
+	if at+4 > len(rec) {
+		return nil, false
+	}
+	n := int(int32(b.Uint32(rec[at:])))
+	at += 4
+	if n < 0 || n > len(rec)-at {
+		return nil, false
+	}
+	body = rec[at : at+n : at+n]
+	rest := rec[at+n:]
+	if magic == MagicV2 {
+		rest = after(rest, 2)
+	} else {
+		rest = after(rest, 1)
+	}
+	rest = after(rest, 2)
+	return body, rest != nil && len(rest) == 0
+}
+
+// after cuts off a text behind its length, which takes n bytes; nil when it is not
+// there.
+func after(b []byte, n int) []byte {
+	if len(b) < n {
+		return nil
+	}
+	length := int(int8(b[0]))
+	if n == 2 {
+		length = int(int16(binary.BigEndian.Uint16(b)))
+	}
+	if b = b[n:]; length < 0 || length > len(b) {
+		return nil
+	}
+	return b[length:]
+}
+
 // PatchCRC fills in the checksum property of a record that AppendCRC wrote: the
 // checksum of everything before the property, least significant digit first.
 func PatchCRC(rec []byte) {

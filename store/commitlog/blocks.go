@@ -87,7 +87,11 @@ func (bs *blocks) take(base int64, need, size int) (b *block, fresh bool) {
 	}
 	b = &block{c: bs.pool.get(), last: bs.clock, loaded: make(chan struct{})}
 	b.c.base, b.c.used = base, size
-	b.c.refs.Store(2) // the list's and the caller's
+	if b.c.checked == nil {
+		b.c.checked = newMarks(blockSize)
+	}
+	b.c.checked.clear() // nobody else has the chunk yet
+	b.c.refs.Store(2)   // the list's and the caller's
 	if len(bs.list) < blockCount && (oldest < 0 || bs.list[oldest].c.base != base) {
 		bs.list = append(bs.list, b)
 		return b, true

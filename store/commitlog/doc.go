@@ -21,7 +21,10 @@
 // Reading goes through what is cheapest: the tail of the log, which is kept in
 // memory; a mapping of the segment, for ranges that the machine has in memory; and
 // blocks that were read from the disk for all readers. A mapping is never asked
-// for what would have to come from the disk.
+// for what would have to come from the disk, and nobody outside gets hold of it:
+// records are copied out of it, so that a page that goes away is a read that fails.
+// Which records of a mapped piece or a block were compared with their checksum is
+// remembered (marks) until the piece has to come from the disk again.
 //
 // Locks: tail.mu, blocks.mu and maps.mu around what each keeps; under them
 // chunks.mu, a leaf.

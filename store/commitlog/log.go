@@ -90,6 +90,7 @@ func Open(o Options) (*Log, error) {
 		want: make(chan int64, 1), have: make(chan prepared, 1), quit: make(chan struct{}),
 	}
 	l.blocks = newBlocks(l.read)
+	l.maps.log = o.Logger
 	segs, err := l.list()
 	if err != nil {
 		return nil, err

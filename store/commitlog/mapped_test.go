@@ -1,7 +1,6 @@
 package commitlog
 
 import (
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,12 +9,11 @@ import (
 // pages is a mapping of which some pages are in memory.
 type pages struct {
 	out   map[int64]bool // pages that are not
-	bytes []byte
 	asked int
 }
 
-func (p *pages) Bytes() []byte { return p.bytes }
-func (p *pages) Close() error  { return nil }
+func (p *pages) ReadAt([]byte, int64) error { return nil }
+func (p *pages) Close() error               { return nil }
 
 func (p *pages) Resident(from, to int64) bool {
 	p.asked++
@@ -29,8 +27,8 @@ func (p *pages) Resident(from, to int64) bool {
 
 func TestMapped_AsksForPieces(t *testing.T) {
 	const size = 2*pieceSize + pieceSize/2
-	p := &pages{out: map[int64]bool{}, bytes: make([]byte, size)}
-	m := &mapped{m: p, seen: make([]atomic.Int64, 3)}
+	p := &pages{out: map[int64]bool{}}
+	m := newMapped(p, 0, size)
 	now := int64(1_000_000)
 	for at := int64(0); at+5000 <= size; at += 5000 {
 		require.True(t, m.resident(at, at+5000, size, now))

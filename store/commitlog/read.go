@@ -7,16 +7,74 @@ import (
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
-// View is a piece of the log in memory. It is valid until Release.
+// View is a piece of the log in memory of the process. It is valid until Release.
 type View struct {
 	Bytes []byte
-	of    interface{ release() }
+	of    *chunk
 }
 
 // Release gives the memory back. The zero View may be released.
 func (v View) Release() {
 	if v.of != nil {
 		v.of.release()
+	}
+}
+
+// Holds says whether off lies in the view.
+func (v View) Holds(off int64) bool {
+	return v.of != nil && off >= v.of.base && off-v.of.base < int64(len(v.of.buf))
+}
+
+// Checked says whether the record at an offset of the view needs no look: it never
+// left the memory, or it was looked at since it was read. The zero View is not
+// checked.
+func (v View) Checked(off int64) bool {
+	return v.of != nil && (v.of.checked == nil || v.of.checked.has(off-v.of.base))
+}
+
+// Check notes that the record at an offset of the view is what its checksum says.
+func (v View) Check(off int64) {
+	if v.of.checked != nil {
+		v.of.checked.set(off - v.of.base)
+	}
+}
+
+// Pages is a piece of a segment that is mapped, to be copied from. It is valid until
+// Release; the zero Pages hold nothing.
+type Pages struct {
+	m        *mapped
+	from, to int64 // in the log
+}
+
+// Holds says whether [off, off+n) lies in the piece.
+func (p Pages) Holds(off int64, n int) bool { return off >= p.from && off+int64(n) <= p.to }
+
+// Copy fills dst from off, which the piece holds, or gives false when a page of it
+// cannot be had any more: then Read says why.
+func (p Pages) Copy(dst []byte, off int64) bool {
+	if p.m.m.ReadAt(dst, off-p.m.base) == nil {
+		return true
+	}
+	p.m.lost(off - p.m.base)
+	return false
+}
+
+// Checked is View.Checked.
+func (p Pages) Checked(off int64) bool {
+	in := off - p.m.base
+	return p.m.marks(in).has(in % pieceSize)
+}
+
+// Check is View.Check.
+func (p Pages) Check(off int64) {
+	in := off - p.m.base
+	p.m.marks(in).set(in % pieceSize)
+}
+
+// Release gives the mapping back.
+func (p Pages) Release() {
+	if p.m != nil {
+		p.m.release()
 	}
 }
 
@@ -30,31 +88,30 @@ func (l *Log) View(off int64, n int) (View, bool) {
 	return View{b, c}, true
 }
 
-// Mapped gives the bytes of [off, end) when they lie in one segment and in the
-// machine's memory, as far as that is known at now (ms): no copy is made.
-func (l *Log) Mapped(off, end, now int64) (View, bool) {
+// Mapped gives [off, end) when it lies in one segment and in the machine's memory,
+// as far as that is known at now (ms).
+func (l *Log) Mapped(off, end, now int64) (Pages, bool) {
 	last := l.max.Load()
 	if end > last || end-off > vfs.MaxResident {
-		return View{}, false
+		return Pages{}, false
 	}
 	s := l.find(off)
 	if s == nil {
-		return View{}, false
+		return Pages{}, false
 	}
 	defer s.release()
 	if end > s.base+s.size {
-		return View{}, false
+		return Pages{}, false
 	}
-	m := l.maps.take(s)
+	m := l.maps.take(s, now)
 	if m == nil {
-		return View{}, false
+		return Pages{}, false
 	}
-	off, end = off-s.base, end-s.base
-	if !m.resident(off, end, last-s.base, now) {
+	if !m.resident(off-s.base, end-s.base, last-s.base, now) {
 		m.release()
-		return View{}, false
+		return Pages{}, false
 	}
-	return View{m.m.Bytes()[off:end:end], m}, true
+	return Pages{m, off, end}, true
 }
 
 // BlockOf gives the block that offset lies in: what Block gives never crosses it.
@@ -99,7 +156,7 @@ func (l *Log) read(p []byte, off int64) error {
 		err = vfs.ReadFull(f, p, off-s.base)
 	}
 	if err != nil {
-		return fmt.Errorf("commitlog: read %d bytes at %d: %w", len(p), off, err)
+		return fmt.Errorf("commitlog: read %d bytes at %d of %s: %w", len(p), off-s.base, s.path, err)
 	}
 	return nil
 }
@@ -108,10 +165,14 @@ func (l *Log) read(p []byte, off int64) error {
 const HeadSize = 76
 
 const (
+	posPhyOffset = 28
 	posSysFlag   = 36
 	posBornHost  = 48
 	flagBornIPv6 = 0x10
 )
+
+// PhyOffsetOf is where the first HeadSize bytes of a record say that it lies.
+func PhyOffsetOf(head []byte) int64 { return int64(binary.BigEndian.Uint64(head[posPhyOffset:])) }
 
 // StoreTimeOf is the store timestamp in the first HeadSize bytes of a record.
 func StoreTimeOf(head []byte) int64 {

@@ -18,6 +18,9 @@ type chunk struct {
 	base int64
 	used int // guarded by the lock of its owner: tail, or blocks
 	buf  []byte
+	// checked has the marks of what was read from the disk; nil for the tail, whose
+	// bytes never left the memory.
+	checked marks
 }
 
 func (c *chunk) release() {

@@ -56,7 +56,7 @@ func (bs *blocks) read(r blockRead, dst []byte) (n int, ok bool, err error) {
 			b.data = make([]byte, blockBytes)
 		}
 		n, err := r.q.readFile(b.data, r.base, from-r.base)
-		if err != nil || n < blockBytes {
+		if err != nil || n == 0 {
 			return 0, false, err
 		}
 		b.q, b.from, b.rewrites = r.q, from, r.rewrites

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"path/filepath"
@@ -139,7 +138,9 @@ func (q *Queue) create(base int64) (vfs.File, error) {
 }
 
 // Read fills dst with whole entries from offset on, up to Max, and gives their
-// number. An offset below the first file or beyond Max gives 0.
+// number. An offset below the first file or beyond Max gives 0. An error means that
+// the queue has more entries than could be read: a file cannot be read now, is
+// missing, or is shorter than it should be.
 func (q *Queue) Read(dst []byte, offset int64) (int, error) {
 	want := int64(len(dst) / EntrySize)
 	want = min(want, q.Max()-offset)
@@ -181,21 +182,29 @@ func (q *Queue) readSome(dst []byte, offset int64) (int64, error) {
 	return int64(got) / EntrySize, err
 }
 
-// readFile reads from one file, which may be short or gone.
+// readFile fills dst from one file, or gives 0 when the file has left the queue
+// meanwhile. What is asked for was written, so a missing or short file is an error.
 func (q *Queue) readFile(dst []byte, base, at int64) (int, error) {
 	h, err := q.set.files.get(q, base, false)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return 0, nil // deleted meanwhile
-		}
-		return 0, fmt.Errorf("consumequeue: %w", err)
+	if err == nil {
+		err = vfs.ReadFull(h.file, dst, at)
+		q.set.files.put(h)
 	}
-	defer q.set.files.put(h)
-	n, err := h.file.ReadAt(dst, at)
-	if err != nil && err != io.EOF {
-		return 0, fmt.Errorf("consumequeue: read %s: %w", q.path(base), err)
+	switch {
+	case err == nil:
+		return len(dst), nil
+	case !q.holds(base):
+		return 0, nil
 	}
-	return n, nil
+	return 0, fmt.Errorf("consumequeue: read %d bytes of %s at %d: %w", len(dst), q.path(base), at, err)
+}
+
+// holds says whether the file that starts at base belongs to the queue still. A file
+// is taken out of the bounds before it is deleted.
+func (q *Queue) holds(base int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return base >= q.firstFile && base < q.endFile
 }
 
 // Get reads one entry; ok is false when there is none.

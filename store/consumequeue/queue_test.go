@@ -2,8 +2,10 @@ package consumequeue
 
 import (
 	"io"
+	"io/fs"
 	"log/slog"
 	"math"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -227,4 +229,58 @@ func TestFiles_RoundAndRound(t *testing.T) {
 	}
 	require.Less(t, opened, 80)
 	require.Zero(t, pass(qs[10:12]))
+}
+
+// A file that is missing or too short is not the end of the queue.
+func TestQueue_ReadsThatFailAreErrors(t *testing.T) {
+	mem := vfs.NewMem()
+	var fault error
+	disk := &vfs.Inject{FS: mem, Fail: func(op vfs.Op) error {
+		if op.Name == "ReadAt" {
+			return fault
+		}
+		return nil
+	}}
+	s := openSet(t, disk, true)
+	q := s.FindOrCreate("T", 3)
+	fill(t, q, 0, 40)
+	require.NoError(t, s.WriteTails(9))
+	raw := make([]byte, 40*EntrySize)
+	fault = syscall.EIO
+	n, err := q.Read(raw, 20)
+	require.ErrorIs(t, err, syscall.EIO)
+	require.Zero(t, n)
+	fault = nil
+	checkEntries(t, q, 0, 40)
+
+	second := q.path(perFile * EntrySize)
+	f, err := mem.Open(second, vfs.ReadWrite)
+	require.NoError(t, err)
+	require.NoError(t, f.Truncate(5*EntrySize))
+	n, err = q.Read(raw, 20)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.ErrorContains(t, err, second)
+	require.Zero(t, n)
+	_, ok, err := q.Get(22)
+	require.False(t, ok)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+
+	s.Close()
+	require.NoError(t, mem.Remove(second))
+	n, err = q.Read(raw, 10)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.Equal(t, 6, n, "those before it are there")
+
+	require.ErrorIs(t, s.CorrectMin(q, entry(perFile).PhyOffset), fs.ErrNotExist)
+	require.Zero(t, q.Min(), "it is not moved by a read that fails")
+
+	// A file that retention takes is no error.
+	q = s.FindOrCreate("U", 3)
+	fill(t, q, 0, 40)
+	require.NoError(t, s.WriteTails(9))
+	require.NoError(t, s.CorrectMin(q, entry(perFile).PhyOffset))
+	require.EqualValues(t, perFile, q.Min())
+	n, err = q.Read(raw, 3)
+	require.NoError(t, err)
+	require.Zero(t, n)
 }

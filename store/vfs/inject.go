@@ -18,7 +18,9 @@ type Op struct {
 
 // Inject passes everything on to FS and asks Fail before each operation that can
 // change or read the disk; what Fail returns is the operation's error and the
-// operation does not happen. A failing WriteAt that gives ErrShort writes half. A
+// operation does not happen. A failing WriteAt that gives ErrShort writes half. Map
+// is mapping a file, MapReadAt reading of a mapping, which gives ErrFault whatever the
+// error. A
 // Sync, SyncDir or SyncFS that gives ErrSkip does nothing and says that it worked.
 type Inject struct {
 	FS   FS
@@ -63,7 +65,11 @@ func (i *Inject) Open(path string, mode Mode) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &injectFile{i, f, path}, nil
+	file := &injectFile{i, f, path}
+	if m, ok := f.(Mapper); ok {
+		return injectMapper{file, m}, nil
+	}
+	return file, nil
 }
 
 // MkdirAll implements FS.
@@ -184,6 +190,38 @@ func (f *injectFile) Truncate(size int64) error {
 		return err
 	}
 	return f.f.Truncate(size)
+}
+
+// injectMapper is a file that can be mapped.
+type injectMapper struct {
+	*injectFile
+	m Mapper
+}
+
+// Map implements Mapper.
+func (f injectMapper) Map(size int64) (Mapping, error) {
+	if err := f.i.ask("Map", f.path); err != nil {
+		return nil, err
+	}
+	m, err := f.m.Map(size)
+	if err != nil {
+		return nil, err
+	}
+	return injectMapping{m, f.i, f.path}, nil
+}
+
+type injectMapping struct {
+	Mapping
+	i    *Inject
+	path string
+}
+
+// ReadAt implements Mapping.
+func (m injectMapping) ReadAt(p []byte, off int64) error {
+	if m.i.ask("MapReadAt", m.path) != nil {
+		return ErrFault
+	}
+	return m.Mapping.ReadAt(p, off)
 }
 
 func (f *injectFile) Size() (int64, error) { return f.f.Size() }

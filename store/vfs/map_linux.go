@@ -26,13 +26,22 @@ func (f osFile) Map(size int64) (Mapping, error) {
 	return m, nil
 }
 
-func (m mapping) Bytes() []byte { return m }
-func (m mapping) Close() error  { return syscall.Munmap(m) }
+func (m mapping) Close() error { return syscall.Munmap(m) }
+
+func (m mapping) ReadAt(p []byte, off int64) error {
+	if off < 0 || off > int64(len(m)) || int64(len(p)) > int64(len(m))-off {
+		return ErrFault
+	}
+	return copyMapped(p, m[off:off+int64(len(p))])
+}
 
 func (m mapping) Resident(from, to int64) bool {
+	if from < 0 || to <= from || to > int64(len(m)) {
+		return false
+	}
 	from -= from % mapPage
 	n := (to - from + mapPage - 1) / mapPage
-	if from < 0 || to > int64(len(m)) || n <= 0 || n > MaxResident/mapPage {
+	if n > MaxResident/mapPage {
 		return false
 	}
 	var in [MaxResident / mapPage]byte

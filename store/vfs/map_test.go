@@ -30,7 +30,19 @@ func TestMap_ShowsWhatWasWritten(t *testing.T) {
 	_, err = f.WriteAt(text, 5000)
 	require.NoError(t, err)
 	require.True(t, mm.Resident(5000, 5000+int64(len(text))), "it was written just now")
-	require.Equal(t, text, mm.Bytes()[5000:5000+len(text)])
+	got := make([]byte, len(text))
+	require.NoError(t, mm.ReadAt(got, 5000))
+	require.Equal(t, text, got)
+	require.ErrorIs(t, mm.ReadAt(got, 1<<20-10), ErrFault)
+	require.ErrorIs(t, mm.ReadAt(got, -1), ErrFault)
+
+	// The file is cut under the mapping: its pages are gone, the process is not.
+	require.NoError(t, f.Truncate(8192))
+	require.ErrorIs(t, mm.ReadAt(got, 5000), ErrFault)
+	require.NoError(t, mm.ReadAt(got[:3000], 5000), "what is left")
+	require.Equal(t, text[:3000], got[:3000])
+	require.NoError(t, f.Truncate(1<<20))
+	require.NoError(t, mm.ReadAt(got, 5000))
 
 	require.False(t, mm.Resident(-1, 10))
 	require.False(t, mm.Resident(0, 1<<20+1))

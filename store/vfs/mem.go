@@ -509,6 +509,39 @@ func (f *memFile) Size() (int64, error) {
 	return f.n.size, nil
 }
 
+// Map implements Mapper.
+func (f *memFile) Map(size int64) (Mapping, error) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if err := f.checkLocked("map", false); err != nil {
+		return nil, err
+	}
+	return &memMapping{memFile{m: f.m, n: f.n, path: f.path}, size}, nil
+}
+
+// memMapping is a file that nobody closes; all of it counts as in memory.
+type memMapping struct {
+	f    memFile
+	size int64
+}
+
+// ReadAt implements Mapping.
+func (m *memMapping) ReadAt(p []byte, off int64) error {
+	if off < 0 || off+int64(len(p)) > m.size || ReadFull(&m.f, p, off) != nil {
+		return ErrFault
+	}
+	return nil
+}
+
+// Resident implements Mapping.
+func (m *memMapping) Resident(from, to int64) bool {
+	return from >= 0 && to <= m.size && to-from <= MaxResident
+}
+
+// Close implements Mapping.
+func (m *memMapping) Close() error { return nil }
+
+// Close implements File.
 func (f *memFile) Close() error {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
