@@ -65,8 +65,7 @@ func (s *Store) Get(r *GetRequest, res *GetResult) {
 	*res = GetResult{Records: res.Records[:0], held: res.held[:0], Next: r.Offset}
 	begin := s.clock.NowMillis()
 	if s.enter() {
-		s.get(r, res, begin)
-		s.leave()
+		s.getEntered(r, res, begin)
 	} else {
 		res.Status, res.Err = ReadFailed, ErrClosed
 	}
@@ -79,7 +78,9 @@ func (s *Store) Get(r *GetRequest, res *GetResult) {
 	raise(&s.stats.getMax, s.clock.NowMillis()-begin)
 }
 
-func (s *Store) get(r *GetRequest, res *GetResult, now int64) {
+// getEntered runs a Get and leaves the store, also when a filter panics.
+func (s *Store) getEntered(r *GetRequest, res *GetResult, now int64) {
+	defer s.leave()
 	q := s.queues.Find(r.Topic, r.QueueID)
 	if q == nil {
 		res.Status, res.Next = NoMessageInQueue, 0
@@ -95,7 +96,12 @@ func (s *Store) get(r *GetRequest, res *GetResult, now int64) {
 		g.maxBytes = 1 << 27
 	}
 	g.maxBytes = max(g.maxBytes, minPullBytes)
+	defer g.done()
 	g.run(q)
+}
+
+// done gives back what the Get has used and the answer does not hold.
+func (g *getter) done() {
 	g.pages.Release()
 	*g = getter{}
 	getters.Put(g)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -95,24 +96,9 @@ func (s *Store) PutBatch(ps []*Put) {
 		return
 	}
 	b := putBatches.Get().(*putBatch)
-	b.recs = b.recs[:0]
-	now := s.clock.NowMillis()
-	refused := s.refuse()
-	for _, p := range ps {
-		p.begin = now
-		p.recs = [2]int{len(b.recs), len(b.recs)}
-		p.Result = refused
-		if refused.Status == PutOK {
-			s.measure(b, p)
-		}
-	}
-	if len(b.recs) > 0 {
-		s.append(b, ps)
-	}
-	s.settle(b, ps)
+	s.putEntered(b, ps)
 	// No lock is held while owners are called: they may call the store.
-	s.leave()
-	now = s.clock.NowMillis()
+	now := s.clock.NowMillis()
 	for i, p := range b.final {
 		b.final[i] = nil
 		s.stats.put(p, now)
@@ -123,6 +109,48 @@ func (s *Store) PutBatch(ps []*Put) {
 		b.buf = nil
 	}
 	putBatches.Put(b)
+}
+
+// putEntered stores a batch, up to the calls of Done, and leaves the store, which the
+// caller has entered.
+func (s *Store) putEntered(b *putBatch, ps []*Put) {
+	defer s.leave()
+	if s.measureAll(b, ps) && len(b.recs) > 0 {
+		s.append(b, ps)
+	}
+	s.settle(b, ps)
+}
+
+// measureAll fills the batch with the records of ps; those that are refused have
+// their result. A panic refuses all of them, and nothing has happened yet.
+func (s *Store) measureAll(b *putBatch, ps []*Put) (ok bool) {
+	b.recs = b.recs[:0]
+	now := s.clock.NowMillis()
+	for _, p := range ps {
+		p.begin, p.recs = now, [2]int{}
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("store: panic, the messages are refused", "panic", v, "stack", string(debug.Stack()))
+			refuseAll(ps, PutResult{Status: UnknownError, Err: fmt.Errorf("store: panic: %v", v)})
+		}
+	}()
+	refused := s.refuse()
+	for _, p := range ps {
+		p.recs = [2]int{len(b.recs), len(b.recs)}
+		p.Result = refused
+		if refused.Status == PutOK {
+			s.measure(b, p)
+		}
+	}
+	return true
+}
+
+// refuseAll makes the same of every Put; none has records then.
+func refuseAll(ps []*Put, r PutResult) {
+	for _, p := range ps {
+		p.Result, p.recs = r, [2]int{}
+	}
 }
 
 // refuse gives the result of every Put while the store accepts nothing.
@@ -235,14 +263,23 @@ func (s *Store) measureOne(b *putBatch, p *Put, r record) PutResult {
 	return PutResult{}
 }
 
-// append gives the records their places and writes them.
+// append gives the records their places and writes them. After a panic nobody knows
+// what the log holds and which offsets were given out: the log is closed for writing,
+// as after a write that failed, the messages are refused, and reads go on.
 func (s *Store) append(b *putBatch, ps []*Put) {
 	s.appendMu.Lock()
+	defer func() {
+		if v := recover(); v != nil {
+			err := s.clog.Fail(fmt.Errorf("panic: %v", v))
+			s.log.Error("store: panic while messages were appended", "panic", v, "stack", string(debug.Stack()))
+			refuseAll(ps, appendFailure(err))
+		}
+		s.lockSince.Store(0)
+		s.appendMu.Unlock()
+	}()
 	now := s.clock.NowMillis()
 	s.lockSince.Store(now)
 	s.appendLocked(b, ps, now)
-	s.lockSince.Store(0)
-	s.appendMu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
 	default:

@@ -185,8 +185,9 @@ func (l *Log) Failed() error {
 	return nil
 }
 
-// fail closes the log for writing.
-func (l *Log) fail(err error) error {
+// Fail closes the log for writing and gives the error that says so: err, or that of
+// an earlier failure. REQUIRES: the appender, or who flushes.
+func (l *Log) Fail(err error) error {
 	err = fmt.Errorf("%w: %w", ErrFailed, err)
 	if l.failed.CompareAndSwap(nil, &err) {
 		l.o.Logger.Error("commitlog: write failed, no more messages are accepted", "err", err)
@@ -241,7 +242,7 @@ func (l *Log) write(data []byte) error {
 		_, err = f.WriteAt(data, l.pos-l.cur.base)
 	}
 	if err != nil {
-		return l.fail(fmt.Errorf("write %d bytes at %d: %w", len(data), l.pos, err))
+		return l.Fail(fmt.Errorf("write %d bytes at %d: %w", len(data), l.pos, err))
 	}
 	return nil
 }
@@ -327,7 +328,7 @@ func (l *Log) Flush() (int64, error) {
 		}
 		s.release()
 		if err != nil {
-			return from, l.fail(fmt.Errorf("sync %s: %w", s.path, err))
+			return from, l.Fail(fmt.Errorf("sync %s: %w", s.path, err))
 		}
 	}
 	l.flushed.Store(to)
