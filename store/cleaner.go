@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sort"
@@ -91,6 +92,10 @@ func (c *cleaner) tick() {
 	}
 }
 
+// errHalf says that a checkpoint must wait: consume queues or index cannot be written,
+// and the message that waits for them may be in one and not in the other.
+var errHalf = errors.New("store: checkpoint: a message is dispatched half")
+
 // checkpoint writes out what the dispatcher keeps in memory and makes it durable.
 func (c *cleaner) checkpoint() error {
 	s := c.s
@@ -99,6 +104,10 @@ func (c *cleaner) checkpoint() error {
 	var ps []index.Pending
 	var err error
 	if !s.dispatch.do(func() {
+		if s.dispatch.half {
+			err = errHalf
+			return
+		}
 		upTo, pos, waiting = s.dispatch.time.Load(), s.dispatch.pos.Load(), s.queues.Waiting()
 		if s.idx != nil {
 			ps, err = s.idx.Prepare()

@@ -44,6 +44,9 @@ type dispatcher struct {
 
 	win   window
 	tails int // consume queues still to be written in this round
+	// half says that a message is under way: a command that runs now, between two
+	// attempts, may find it in its queue and not in the index. The goroutine's own.
+	half bool
 }
 
 func newDispatcher(s *Store) *dispatcher {
@@ -120,12 +123,14 @@ func (d *dispatcher) run() {
 func (d *dispatcher) step() bool {
 	pos, limit := d.pos.Load(), d.limit()
 	for n := 0; pos < limit && n < dispatchStep; n++ {
+		d.half = true
 		next, err := d.one(pos, limit)
 		if err != nil {
 			if !d.retry(func() error { next, err = d.one(pos, limit); return err }) {
 				return false
 			}
 		}
+		d.half = false
 		pos = next
 		d.pos.Store(pos)
 	}

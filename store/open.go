@@ -27,6 +27,7 @@ type Store struct {
 	delays []int64 // ms by level
 
 	lock   io.Closer
+	disk   vfs.Disk // that holds the root directory
 	clog   *commitlog.Log
 	queues *consumequeue.Set
 	idx    *index.Index // nil when messageIndexEnable is off
@@ -97,6 +98,10 @@ func Open(o Options) (*Store, error) {
 	if s.lock, err = s.fs.Lock(s.path("lock")); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	// Before anything is written: it must not miss an error.
+	if s.disk, err = s.fs.OpenDisk(s.o.StorePathRootDir); err != nil {
+		return nil, fmt.Errorf("store: %w", errors.Join(err, s.lock.Close()))
+	}
 	if err := s.load(); err != nil {
 		s.unload()
 		return nil, err
@@ -164,6 +169,9 @@ func (s *Store) unload() {
 	}
 	if s.idx != nil {
 		s.idx.Close()
+	}
+	if err := s.disk.Close(); err != nil { // only syncs go through it
+		s.log.Warn("store: root directory", "err", err)
 	}
 	if err := s.lock.Close(); err != nil {
 		s.log.Warn("store: lock file", "err", err)
@@ -288,7 +296,7 @@ func (s *Store) syncQueues(ps []index.Pending) error {
 			return err
 		}
 	}
-	if err := s.fs.SyncFS(s.o.StorePathRootDir); err != nil {
+	if err := s.disk.Sync(); err != nil {
 		return fmt.Errorf("%w: %w", errSync, err)
 	}
 	return nil

@@ -3,12 +3,15 @@ package store
 import (
 	"fmt"
 	"math"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
@@ -96,4 +99,34 @@ func TestReads_OfAClosedStore(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 	_, err = s.OffsetByTime("T", 0, 0, false)
 	require.ErrorIs(t, err, ErrClosed)
+}
+
+// A checkpoint is made between two messages: not while one of them is in its queue
+// and waits for the index.
+func TestDispatch_NoCheckpointInTheMiddleOfAMessage(t *testing.T) {
+	var on atomic.Bool
+	on.Store(true)
+	disk := &vfs.Inject{FS: vfs.NewMem(), Fail: func(op vfs.Op) error {
+		if on.Load() && op.Name == "Open" && strings.HasPrefix(op.Path, "/store/index/") {
+			return syscall.EMFILE
+		}
+		return nil
+	}}
+	o := small(disk)
+	tick := clock.NewManual(time.UnixMilli(1_700_000_000_000))
+	o.Clock = tick
+	s := open(t, o)
+	put(t, s, msg("T", 0, "x", "KEYS", "a b"))
+	require.Eventually(t, func() bool { return s.dispatchErr.Load() != nil }, 10*time.Second, time.Millisecond)
+	point := func() (err error) {
+		require.True(t, s.cleaner.do(func() { err = s.cleaner.checkpoint() }))
+		return err
+	}
+	require.ErrorIs(t, point(), errHalf)
+	on.Store(false)
+	require.Eventually(t, func() bool { tick.Advance(retryPause); return s.DispatchBehind() == 0 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, point())
+	got, err := s.Query("T", "b", 5, 0, math.MaxInt64)
+	require.NoError(t, err)
+	require.Len(t, got.Records, 1)
 }

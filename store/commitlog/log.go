@@ -257,29 +257,45 @@ func (l *Log) Roll() error {
 	if l.cur != nil {
 		base = l.cur.base + l.cur.size
 	}
-	if !l.asked {
-		l.ask(base)
-	}
-	p := <-l.have
-	l.asked = false
-	if p.err != nil {
-		return fmt.Errorf("%w: %w", ErrNoSegment, p.err)
+	p, err := l.take(base)
+	if err != nil {
+		return err
 	}
 	if l.cur != nil {
 		var blank [BlankSize]byte
 		binary.BigEndian.PutUint32(blank[:], uint32(base-l.pos))
 		binary.BigEndian.PutUint32(blank[4:], message.MagicBlank)
 		if err := l.write(blank[:]); err != nil {
+			p.release() // an empty file of zeros, the next start sees to it
 			return err
 		}
 	}
 	l.segMu.Lock()
-	segs := append(slices.Clone(*l.segs.Load()), p.seg)
+	segs := append(slices.Clone(*l.segs.Load()), p)
 	l.segs.Store(&segs)
 	l.segMu.Unlock()
-	l.cur, l.pos = p.seg, base
+	l.cur, l.pos = p, base
 	l.max.Store(base)
 	return nil
+}
+
+// take gives the segment at base, made ahead of time or now. A failure that was met
+// ahead of time is old news: the disk may have room by now, so it is tried again.
+func (l *Log) take(base int64) (*segment, error) {
+	ahead := l.asked
+	if !ahead {
+		l.ask(base)
+	}
+	p := <-l.have
+	if p.err != nil && ahead {
+		l.ask(base)
+		p = <-l.have
+	}
+	l.asked = false
+	if p.err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoSegment, p.err)
+	}
+	return p.seg, nil
 }
 
 func (l *Log) ask(base int64) {

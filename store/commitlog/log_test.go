@@ -3,7 +3,10 @@ package commitlog
 import (
 	"io"
 	"log/slog"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -199,4 +202,55 @@ func FuzzScan(f *testing.F) {
 		require.Equal(t, cut, end2)
 		require.Empty(t, why)
 	})
+}
+
+// The disk is full when the next segment is made ahead of time, and has room when it
+// is needed: what happened hours ago is nobody's business.
+func TestLog_AnOldFailureOfThePreparerIsTriedAgain(t *testing.T) {
+	var full atomic.Bool
+	var failed atomic.Int64
+	disk := &vfs.Inject{FS: vfs.NewMem(), Fail: func(op vfs.Op) error {
+		if full.Load() && op.Name == "Allocate" {
+			failed.Add(1)
+			return syscall.ENOSPC
+		}
+		return nil
+	}}
+	l := openLog(t, disk)
+	require.NoError(t, l.Roll())
+	full.Store(true)
+	add := func() { require.NoError(t, l.Append(make([]byte, segSize/5))) }
+	add()
+	add()
+	add() // more than half: the next one is made
+	require.Eventually(t, func() bool { return failed.Load() == 1 }, 10*time.Second, time.Millisecond)
+	full.Store(false)
+	require.NoError(t, l.Roll())
+
+	full.Store(true) // and one that lasts is told
+	require.ErrorIs(t, l.Roll(), ErrNoSegment)
+	require.ErrorIs(t, l.Roll(), syscall.ENOSPC)
+	full.Store(false)
+	require.NoError(t, l.Roll())
+}
+
+// A roll that fails at its blank record holds no file of the segment after it.
+func TestLog_AFailedRollLeaksNothing(t *testing.T) {
+	var broken atomic.Bool
+	files := &counted{FS: vfs.NewMem()}
+	disk := &vfs.Inject{FS: files, Fail: func(op vfs.Op) error {
+		if broken.Load() && op.Name == "WriteAt" {
+			return syscall.EIO
+		}
+		return nil
+	}}
+	l, err := Open(Options{FS: disk, Dir: "/log", SegmentSize: segSize, TailBytes: 1, MaxRecord: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	require.NoError(t, l.Cut(0))
+	require.NoError(t, l.Roll())
+	require.NoError(t, l.Append(make([]byte, 100)))
+	broken.Store(true)
+	require.ErrorIs(t, l.Roll(), syscall.EIO)
+	l.Close()
+	require.Zero(t, files.n.Load())
 }

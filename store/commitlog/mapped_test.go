@@ -1,9 +1,15 @@
 package commitlog
 
 import (
+	"bytes"
+	"log/slog"
+	"math"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/merlinmq/merlin/store/vfs"
 )
 
 // pages is a mapping of which some pages are in memory.
@@ -61,4 +67,46 @@ func TestMapped_AsksForPieces(t *testing.T) {
 	// A clock that was set back asks again.
 	p.out[0] = true
 	require.False(t, m.resident(0, 100, size, now-10*askAgain))
+}
+
+// A mapping that fails, for want of memory say, is tried again later, with a line.
+func TestMaps_TryAgain(t *testing.T) {
+	var fault error
+	asked := 0
+	disk := &vfs.Inject{FS: vfs.NewMem(), Fail: func(op vfs.Op) error {
+		if op.Name == "Map" {
+			asked++
+			return fault
+		}
+		return nil
+	}}
+	var text bytes.Buffer
+	l, err := Open(Options{FS: disk, Dir: "/log", SegmentSize: segSize, TailBytes: 1, MaxRecord: 1 << 20, Logger: slog.New(slog.NewTextHandler(&text, nil))})
+	require.NoError(t, err)
+	defer l.Close()
+	require.NoError(t, l.Cut(0))
+	require.NoError(t, l.Roll())
+	require.NoError(t, l.Append(bytes.Repeat([]byte("x"), 100)))
+	mapped := func(now int64) bool {
+		p, ok := l.Mapped(10, 20, now)
+		p.Release()
+		return ok
+	}
+	now := int64(1_000_000)
+	fault = syscall.ENOMEM
+	require.False(t, mapped(now))
+	require.Contains(t, text.String(), "cannot be mapped")
+	require.False(t, mapped(now+mapAgain-1))
+	require.Equal(t, 1, asked)
+	fault = nil
+	require.True(t, mapped(now+mapAgain))
+	require.Contains(t, text.String(), "can be mapped again")
+	require.True(t, mapped(now))
+
+	// What will not change is not asked again.
+	l.maps.cut(math.MaxInt64)
+	fault, asked = syscall.ENOTSUP, 0
+	require.False(t, mapped(now))
+	require.False(t, mapped(now+10*mapAgain))
+	require.Equal(t, 1, asked)
 }

@@ -136,6 +136,32 @@ func (i *Inject) SyncFS(path string) error {
 	return i.FS.SyncFS(path)
 }
 
+// OpenDisk implements FS. The operation of its Sync is named SyncFS.
+func (i *Inject) OpenDisk(path string) (Disk, error) {
+	if err := i.ask("OpenDisk", path); err != nil {
+		return nil, err
+	}
+	d, err := i.FS.OpenDisk(path)
+	if err != nil {
+		return nil, err
+	}
+	return injectDisk{d, i, path}, nil
+}
+
+type injectDisk struct {
+	Disk
+	i    *Inject
+	path string
+}
+
+// Sync implements Disk.
+func (d injectDisk) Sync() error {
+	if skipped, err := d.i.sync("SyncFS", d.path); skipped || err != nil {
+		return err
+	}
+	return d.Disk.Sync()
+}
+
 // Lock implements FS.
 func (i *Inject) Lock(path string) (io.Closer, error) {
 	if err := i.ask("Lock", path); err != nil {

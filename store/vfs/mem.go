@@ -231,6 +231,14 @@ func (m *Mem) SyncFS(string) error {
 	return nil
 }
 
+// OpenDisk implements FS.
+func (m *Mem) OpenDisk(string) (Disk, error) { return memDisk{m}, nil }
+
+type memDisk struct{ m *Mem }
+
+func (d memDisk) Sync() error  { return d.m.SyncFS("/") }
+func (d memDisk) Close() error { return nil }
+
 func (n *node) syncDir() {
 	n.durable = make(map[string]*node, len(n.names))
 	for k, v := range n.names {

@@ -74,6 +74,21 @@ func (osFS) Stat(path string) (Entry, error) {
 func (osFS) SyncDir(path string) error { return withDir(path, (*os.File).Sync) }
 func (osFS) SyncFS(path string) error  { return withDir(path, syncFS) }
 
+func (osFS) OpenDisk(path string) (Disk, error) {
+	d, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return osDisk{d}, nil
+}
+
+// osDisk is a directory that stays open: the kernel keeps for each open file how far
+// it was told of errors.
+type osDisk struct{ d *os.File }
+
+func (d osDisk) Sync() error  { return syncFS(d.d) }
+func (d osDisk) Close() error { return d.d.Close() }
+
 func withDir(path string, do func(*os.File) error) error {
 	d, err := os.Open(path)
 	if err != nil {

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"syscall"
 	"unsafe"
+
+	"github.com/merlinmq/merlin/compat/budget"
 )
 
 const (
@@ -71,8 +74,16 @@ func usage(path string) (Usage, error) {
 	return Usage{Total: used + free, Free: free}, nil
 }
 
-// PhysicalMemory is the memory of the machine in bytes, 0 when not known.
-func PhysicalMemory() int64 {
+// PhysicalMemory is the memory in bytes that the process has: that of the machine or,
+// when it is less, of its control group, which counts the pages of files too; 0 when
+// not known.
+func PhysicalMemory() int64 { return physicalMemory(os.ReadFile) }
+
+func physicalMemory(readFile func(string) ([]byte, error)) int64 {
+	m := budget.Machine{ReadFile: readFile, GoLimit: math.MaxInt64} // the heap's limit is none of files
+	if n := m.Memory(); n > 0 {
+		return n
+	}
 	var s syscall.Sysinfo_t
 	if err := syscall.Sysinfo(&s); err != nil {
 		return 0

@@ -40,8 +40,11 @@ type FS interface {
 	Stat(path string) (Entry, error)
 	// SyncDir makes creations, removals and renames inside a directory durable.
 	SyncDir(path string) error
-	// SyncFS makes everything of the file system that holds path durable.
+	// SyncFS makes everything of the file system that holds path durable. Who
+	// depends on its errors opens a Disk.
 	SyncFS(path string) error
+	// OpenDisk opens the file system that holds path, for syncs of all of it.
+	OpenDisk(path string) (Disk, error)
 	// Lock takes the exclusive lock of a file, which is created when missing, and
 	// holds it until the Closer is closed. It fails at once when another process
 	// (also a Java broker) or another store of this process holds it.
@@ -67,6 +70,16 @@ type File interface {
 	Size() (int64, error)
 	// Close gives the file back. Reads and writes under way are waited for or
 	// fail; they never touch another file.
+	Close() error
+}
+
+// Disk is a file system that is open for syncs.
+type Disk interface {
+	// Sync makes everything of the file system durable. It fails when anything could
+	// not be written since it was opened or since the Sync before, also when somebody
+	// else was told of that: SyncFS knows of nothing that was told before its call.
+	Sync() error
+	// Close gives it back.
 	Close() error
 }
 

@@ -145,3 +145,13 @@ func TestInject_FailsTheChosenOperation(t *testing.T) {
 	require.Equal(t, 2, n)
 	require.EqualValues(t, 2, i.Count())
 }
+
+func TestOpenDisk(t *testing.T) {
+	d, err := OS().OpenDisk(t.TempDir())
+	require.NoError(t, err)
+	require.NoError(t, d.Sync())
+	require.NoError(t, d.Close())
+	require.Error(t, d.Sync(), "it is closed")
+	_, err = OS().OpenDisk(filepath.Join(t.TempDir(), "none"))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
