@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"os"
@@ -53,7 +54,7 @@ func old(t *testing.T, fs vfs.FS, wrap func(vfs.FS) vfs.FS, each int, poke map[i
 	s := open(t, o)
 	var where []PutResult
 	for i := range each {
-		where = append(where, put(t, s, msg("T", 0, fmt.Sprintf("%d/%0300d", i, 0))))
+		where = append(where, put(t, s, msg("T", 0, fmt.Sprintf("%d/%0300d", i, 0), "KEYS", fmt.Sprint(i))))
 		put(t, s, msg("T", 1, fmt.Sprintf("%d/%0300d", i, 0)))
 	}
 	require.NoError(t, s.Close())
@@ -151,7 +152,7 @@ func TestDamage_GarbledHead(t *testing.T) {
 		"place":        func(rec []byte) { rec[30] ^= 1 },
 		"body length":  func(rec []byte) { rec[84] ^= 0x80 },
 		"body longer":  func(rec []byte) { rec[86] ^= 1 },
-		"topic length": func(rec []byte) { rec[len(rec)-4] ^= 2 },
+		"topic length": func(rec []byte) { rec[88+binary.BigEndian.Uint32(rec[84:])] ^= 2 },
 		"zeros":        func(rec []byte) { clear(rec) },
 		"ones": func(rec []byte) {
 			for i := range rec {
