@@ -83,7 +83,8 @@ type Handler struct {
 	started int64 // ms
 
 	// changing lets one change of topics or groups at a time through. It is held
-	// while their file is written; no other lock is taken before it.
+	// while the groups' file is written and while topics are deleted; no other lock
+	// is taken before it.
 	changing sync.Mutex
 }
 

@@ -58,9 +58,13 @@ func (h *Handler) UpdateAndCreateTopicList(r *remoting.Request, _ *header.Create
 }
 
 // putTopics stores topics whose Attributes are signed changes, and answers when
-// the name servers know them.
+// the name servers know them. Those who come together share the write of the file;
+// a topic that is as it should be has been written too when it is answered.
 func (h *Handler) putTopics(r *remoting.Request, cs []body.TopicConfig) (*remoting.Answer, error) {
-	changed, err := h.changeTopics(r, cs)
+	changed, settle, err := h.stageTopics(r, cs)
+	if err == nil {
+		err = settle()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -71,14 +75,15 @@ func (h *Handler) putTopics(r *remoting.Request, cs []body.TopicConfig) (*remoti
 	return a, nil
 }
 
-// changeTopics checks and stores topics; it reports whether any is different now.
-func (h *Handler) changeTopics(r *remoting.Request, cs []body.TopicConfig) (changed bool, err error) {
+// stageTopics checks and stores topics; it reports whether any is different now.
+// settle makes them durable.
+func (h *Handler) stageTopics(r *remoting.Request, cs []body.TopicConfig) (changed bool, settle func() error, err error) {
 	h.changing.Lock()
 	defer h.changing.Unlock()
 	var put []body.TopicConfig
 	for _, c := range cs {
 		if err := h.checkTopic(&c); err != nil {
-			return false, err
+			return false, nil, err
 		}
 		old := h.Topics.Find(c.TopicName)
 		now := map[string]string{}
@@ -87,7 +92,7 @@ func (h *Handler) changeTopics(r *remoting.Request, cs []body.TopicConfig) (chan
 		}
 		attrs, err := alterAttributes(old == nil, topicAttributes, now, c.Attributes)
 		if err != nil {
-			return false, err
+			return false, nil, err
 		}
 		c.Attributes = attrs
 		if old != nil && sameTopic(old, &c) {
@@ -97,9 +102,9 @@ func (h *Handler) changeTopics(r *remoting.Request, cs []body.TopicConfig) (chan
 		put = append(put, c)
 	}
 	if len(put) == 0 {
-		return false, h.Topics.Rewrite() // the same again, because the file could not be written
+		return false, h.Topics.Rewrite, nil // the same again, because the file could not be written
 	}
-	return true, h.Topics.Put(put...)
+	return true, h.Topics.Stage(put...), nil
 }
 
 func (h *Handler) checkTopic(c *body.TopicConfig) error {

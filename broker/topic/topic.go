@@ -2,8 +2,11 @@
 // topics, automatic and administrative creation, and their file
 // config/topics.json in Java's form.
 //
-// It owns no goroutine. Readers see immutable snapshots of a topic; Table.mu
-// orders the writers, and the file is written under Table.saveMu only.
+// It owns no goroutine. Readers see immutable snapshots of a topic; Table.mu orders
+// the changes. The file is written by whoever changed something, one at a time
+// (configfile.Saver): changes that come together share a write, and new and changed
+// topics are added to the file in place (configfile.Table), so that creating many
+// one by one costs each a small write.
 package topic
 
 import (
@@ -14,7 +17,6 @@ import (
 	"sort"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/merlinmq/merlin/compat/configfile"
 	"github.com/merlinmq/merlin/compat/fastjson"
@@ -58,9 +60,11 @@ type Table struct {
 	mu      sync.Mutex // guards changes of topics, and the fields below
 	version body.DataVersion
 	system  map[string]bool
+	dirty   map[string]bool // topics that the file does not have as they are
+	whole   bool            // the next write replaces the file
 
-	saveMu sync.Mutex  // one writer of the file; held with mu never wanted inside
-	behind atomic.Bool // the last write failed
+	saver *configfile.Saver
+	disk  *disk // used by the saver's function
 }
 
 type file struct {
@@ -77,7 +81,8 @@ func Load(opts Options) (*Table, error) {
 	if opts.Changed == nil {
 		opts.Changed = func(body.TopicConfig) {}
 	}
-	t := &Table{opts: opts, system: maps.Clone(builtinSystem)}
+	t := &Table{opts: opts, system: maps.Clone(builtinSystem), dirty: map[string]bool{}, disk: newDisk(opts.Files, opts.Path)}
+	t.saver = configfile.NewSaver(t.write)
 	t.addSystem()
 	var f file
 	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
@@ -209,6 +214,9 @@ func (t *Table) create(name string, build func() *body.TopicConfig) (c *body.Top
 	t.mu.Lock()
 	if c := t.Find(name); c != nil {
 		t.mu.Unlock()
+		if err := t.settle(); err != nil { // who made it may still be writing
+			t.unwritten(c.TopicName, err)
+		}
 		return c, false
 	}
 	c = build()
@@ -219,7 +227,7 @@ func (t *Table) create(name string, build func() *body.TopicConfig) (c *body.Top
 	t.storeLocked(c)
 	t.mu.Unlock()
 	t.opts.Logger.Info("topic created", "topic", c.TopicName, "queues", c.WriteQueueNums, "perm", PermString(c.Perm))
-	if err := t.save(); err != nil {
+	if err := t.settle(); err != nil {
 		t.unwritten(c.TopicName, err)
 	}
 	t.opts.Changed(*c)
@@ -236,48 +244,56 @@ func (t *Table) unwritten(name string, err error) {
 // storeLocked REQUIRES: t.mu.
 func (t *Table) storeLocked(c *body.TopicConfig) {
 	t.topics.Store(c.TopicName, c)
+	t.touchLocked(c.TopicName)
+}
+
+// touchLocked says that a topic is not in the file as it is. REQUIRES: t.mu.
+func (t *Table) touchLocked(name string) {
+	t.dirty[name] = true
 	t.version.Counter++
 	t.version.Timestamp = t.opts.Now()
 }
 
 // Put creates or replaces topics as they are, and writes the file. With an error
 // the topics are there and registered, but not in the file.
-func (t *Table) Put(cs ...body.TopicConfig) error {
+func (t *Table) Put(cs ...body.TopicConfig) error { return t.Stage(cs...)() }
+
+// Stage creates or replaces topics as they are, for readers at once. The function
+// that it gives writes the file and tells Changed of them, as Put does; callers who
+// run it together share a write.
+func (t *Table) Stage(cs ...body.TopicConfig) (settle func() error) {
 	t.mu.Lock()
 	for i := range cs {
 		c := cs[i]
 		t.storeLocked(&c)
 	}
 	t.mu.Unlock()
-	err := t.save()
-	for _, c := range cs {
-		t.opts.Changed(c)
+	return func() error {
+		err := t.settle()
+		for _, c := range cs {
+			t.opts.Changed(c)
+		}
+		return err
 	}
-	return err
 }
 
-// Rewrite writes the file when the last write of it failed.
-func (t *Table) Rewrite() error {
-	if !t.behind.Load() {
-		return nil
-	}
-	return t.save()
-}
+// Rewrite writes what others have changed and not written yet: because they are
+// about to, or because it failed. Without such a change it does nothing.
+func (t *Table) Rewrite() error { return t.settle() }
 
 // Delete forgets a topic. It reports whether the topic was there.
 func (t *Table) Delete(name string) (bool, error) {
 	t.mu.Lock()
 	_, was := t.topics.LoadAndDelete(name)
 	if was {
-		t.version.Counter++
-		t.version.Timestamp = t.opts.Now()
+		t.touchLocked(name)
 	}
 	t.mu.Unlock()
 	if !was {
 		return false, nil
 	}
 	t.opts.Logger.Info("topic deleted", "topic", name)
-	return true, t.save()
+	return true, t.settle()
 }
 
 // MarkOrdered sets the order flag of the topics that the name server lists as
@@ -299,7 +315,7 @@ func (t *Table) MarkOrdered(names []string) error {
 		t.storeLocked(&changed[i])
 	}
 	t.mu.Unlock()
-	return t.save()
+	return t.settle()
 }
 
 // All gives every topic, sorted by name, with the data version they belong to.
@@ -330,26 +346,6 @@ func (t *Table) NextVersion() {
 	t.version.Counter++
 	t.version.Timestamp = t.opts.Now()
 }
-
-// save writes the file with what stands in the table when its turn comes.
-func (t *Table) save() error {
-	t.saveMu.Lock()
-	defer t.saveMu.Unlock()
-	all, version := t.All()
-	f := file{DataVersion: version, TopicConfigTable: make(map[string]body.TopicConfig, len(all))}
-	for _, c := range all {
-		f.TopicConfigTable[c.TopicName] = *c
-	}
-	err := configfile.SaveJSON(t.opts.Files, t.opts.Path, &f)
-	t.behind.Store(err != nil)
-	if err != nil {
-		return fmt.Errorf("topic: %w", err)
-	}
-	return nil
-}
-
-// Persist writes the file; the broker calls it when it stops.
-func (t *Table) Persist() error { return t.save() }
 
 // Describe prints a topic as Java's TopicConfig does: it stands in remarks.
 func Describe(c *body.TopicConfig) string {

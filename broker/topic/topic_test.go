@@ -2,8 +2,10 @@ package topic
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -186,4 +188,137 @@ func TestValidate(t *testing.T) {
 	require.Empty(t, Validate(strings.Repeat("a", 127)))
 	require.Contains(t, Validate(strings.Repeat("a", 128)), "longer")
 	require.Equal(t, "R-X", PermString(5))
+}
+
+// counted counts the bytes that are written, and takes them in place.
+type counted struct {
+	*configfile.Memory
+	written, whole int
+}
+
+func (c *counted) Save(path string, data []byte) error {
+	c.written += len(data)
+	c.whole++
+	return c.Memory.Save(path, data)
+}
+
+func (c *counted) Patch(path string, size int64, pieces []configfile.Piece) error {
+	for _, p := range pieces {
+		c.written += len(p.Data)
+	}
+	return c.Memory.Patch(path, size, pieces)
+}
+
+// Creating many topics one by one costs each a small write, and each is in the
+// file when it was acknowledged.
+func TestPut_OneByOneIsLinear(t *testing.T) {
+	files := &counted{Memory: configfile.NewMemory()}
+	r := load(t, files)
+	const n = 3000
+	size := 0
+	for i := range n {
+		c := body.NewTopicConfig("topic-" + strconv.Itoa(i))
+		c.ReadQueueNums, c.WriteQueueNums = 8, 8
+		if i%100 == 7 {
+			c.Attributes = map[string]string{"message.type": "DELAY", "long": strings.Repeat("x", i/20)}
+		}
+		require.NoError(t, r.Put(c))
+		size += 300 + i%100/7
+		if i%1000 == 0 || i == n-1 {
+			again := load(t, files)
+			require.Equal(t, r.Version(), again.Version())
+			all, _ := r.All()
+			same, _ := again.All()
+			require.Len(t, same, len(all), "as after a kill")
+			for k := range all {
+				require.Equal(t, Describe(all[k]), Describe(same[k]))
+			}
+		}
+	}
+	require.Less(t, files.written, 8*size, "%d full writes", files.whole)
+
+	// A change and a deletion count; a stop leaves the file as Java writes it.
+	c := *r.Find("topic-5")
+	c.WriteQueueNums = 3
+	require.NoError(t, r.Put(c))
+	require.EqualValues(t, 3, load(t, files).Find("topic-5").WriteQueueNums)
+	_, err := r.Delete("topic-6")
+	require.NoError(t, err)
+	require.Nil(t, load(t, files).Find("topic-6"))
+	require.NoError(t, r.Persist())
+	data, err := files.Load(path, nil)
+	require.NoError(t, err)
+	require.NotContains(t, string(data), "  ")
+	require.Nil(t, load(t, files).Find("topic-6"))
+	require.EqualValues(t, 3, load(t, files).Find("topic-5").WriteQueueNums)
+}
+
+// failsWrites fails every write while it is told to.
+type failsWrites struct {
+	*configfile.Memory
+	now atomic.Bool
+}
+
+func (f *failsWrites) Save(path string, data []byte) error {
+	if f.now.Load() {
+		return errors.New("no space")
+	}
+	return f.Memory.Save(path, data)
+}
+
+func (f *failsWrites) Patch(path string, size int64, pieces []configfile.Piece) error {
+	if f.now.Load() {
+		return errors.New("no space")
+	}
+	return f.Memory.Patch(path, size, pieces)
+}
+
+// What failed to be written is written with the next change.
+func TestPut_AFailedWriteIsMadeUpFor(t *testing.T) {
+	files := &failsWrites{Memory: configfile.NewMemory()}
+	r := load(t, files)
+	require.NoError(t, r.Put(body.NewTopicConfig("a")))
+	files.now.Store(true)
+	require.Error(t, r.Put(body.NewTopicConfig("b")))
+	require.Error(t, r.Rewrite(), "it is still not in the file")
+	files.now.Store(false)
+	require.NoError(t, r.Rewrite())
+	require.NotNil(t, load(t, files).Find("b"))
+}
+
+// blocking holds its first write until it is let go, and counts them.
+type blocking struct {
+	configfile.Files
+	began, goOn chan struct{}
+	writes      int
+}
+
+func (b *blocking) Save(path string, data []byte) error {
+	if b.writes++; b.writes == 1 {
+		close(b.began)
+		<-b.goOn
+	}
+	return b.Files.Save(path, data)
+}
+
+// Changes that come while a write is under way wait for nothing but the next one,
+// which they share.
+func TestStage_ChangesThatComeTogetherShareAWrite(t *testing.T) {
+	files := &blocking{Files: configfile.NewMemory(), began: make(chan struct{}), goOn: make(chan struct{})}
+	r := load(t, files)
+	first := make(chan error)
+	go func() { first <- r.Stage(body.NewTopicConfig("first"))() }()
+	<-files.began
+	var settle func() error
+	for i := range 50 {
+		settle = r.Stage(body.NewTopicConfig("later-" + strconv.Itoa(i)))
+	}
+	close(files.goOn)
+	require.NoError(t, <-first)
+	require.Nil(t, load(t, files).Find("later-0"))
+	require.NoError(t, settle())
+	require.NotNil(t, load(t, files).Find("later-0"))
+	require.NotNil(t, load(t, files).Find("later-49"))
+	require.NoError(t, r.Rewrite())
+	require.Equal(t, 2, files.writes)
 }

@@ -58,6 +58,7 @@ type disk interface {
 	link(from, to string) error
 	rename(from, to string) error
 	syncDir(path string) error
+	patchSynced(path string, size int64, pieces []Piece) error
 }
 
 // Load implements Files.
@@ -109,6 +110,14 @@ func (f onDisk) Save(path string, data []byte) error {
 	}
 	if err != nil {
 		return fmt.Errorf("configfile: save %s: %w", path, err)
+	}
+	return nil
+}
+
+// Patch implements Patcher.
+func (f onDisk) Patch(path string, size int64, pieces []Piece) error {
+	if err := f.disk.patchSynced(path, size, pieces); err != nil {
+		return fmt.Errorf("configfile: change %s: %w", path, err)
 	}
 	return nil
 }
@@ -193,5 +202,19 @@ func (m *Memory) Save(path string, data []byte) error {
 		m.files[path+".bak"] = old
 	}
 	m.files[path] = append([]byte(nil), data...)
+	return nil
+}
+
+// Patch implements Patcher.
+func (m *Memory) Patch(path string, size int64, pieces []Piece) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	data := m.files[path] // nobody else has it: Save and read copy
+	if int64(len(data)) != size {
+		return fmt.Errorf("configfile: change %s: it has %d bytes, not %d", path, len(data), size)
+	}
+	for _, p := range pieces {
+		copy(data[p.Off:], p.Data)
+	}
 	return nil
 }

@@ -94,6 +94,32 @@ func (d *crashDisk) writeSynced(path string, data []byte) error {
 	return nil
 }
 
+// patchSynced changes a file in place: sectors become durable in any order.
+func (d *crashDisk) patchSynced(path string, size int64, pieces []Piece) error {
+	n := d.names[path]
+	if n == nil || int64(len(n.now)) != size {
+		return fs.ErrInvalid
+	}
+	n.now = slices.Clone(n.now)
+	for _, p := range pieces {
+		if err := d.op("patch"); err != nil {
+			if errors.Is(err, errTorn) {
+				half := (p.Off + int64(len(p.Data)/2)) / Sector * Sector
+				copy(n.now[p.Off:], p.Data[:max(0, half-p.Off)])
+			}
+			return err
+		}
+		copy(n.now[p.Off:], p.Data)
+	}
+	if err := d.op("fdatasync"); err != nil {
+		return err
+	}
+	if d.lie != "fdatasync" {
+		n.durable = n.now
+	}
+	return nil
+}
+
 func (d *crashDisk) remove(path string) error {
 	if err := d.op("remove"); err != nil {
 		return err
@@ -157,6 +183,14 @@ func (d *crashDisk) crash(r *rand.Rand) *crashDisk {
 			data := n.durable
 			if r != nil && r.IntN(2) == 0 && !slices.Equal(n.now, n.durable) {
 				data = n.now[:r.IntN(len(n.now)+1)]
+				if len(n.now) == len(n.durable) { // it was changed in place
+					data = slices.Clone(n.durable)
+					for at := 0; at < len(data); at += Sector {
+						if r.IntN(2) == 0 {
+							copy(data[at:min(at+Sector, len(data))], n.now[at:])
+						}
+					}
+				}
 			}
 			made[n] = &inode{now: slices.Clone(data), durable: slices.Clone(data)}
 		}

@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 )
@@ -31,6 +32,29 @@ func (machine) writeSynced(path string, data []byte) error {
 	_, err = f.Write(data)
 	if err == nil {
 		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (machine) patchSynced(path string, size int64, pieces []Piece) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err == nil && st.Size() != size {
+		err = fmt.Errorf("it has %d bytes, not %d: somebody else has changed it", st.Size(), size)
+	}
+	for _, p := range pieces {
+		if err == nil {
+			_, err = f.WriteAt(p.Data, p.Off)
+		}
+	}
+	if err == nil {
+		err = syncData(f)
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr

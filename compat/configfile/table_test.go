@@ -1,0 +1,154 @@
+package configfile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// tableEntry is an entry with a body of about n bytes.
+func tableEntry(i, n int) []byte {
+	return fmt.Appendf(nil, "\"n%d\":{\n\t\t\t\"v\":%q\n\t\t}", i, strings.Repeat("x", n))
+}
+
+func tableHead(i int) []byte { return fmt.Appendf(nil, "\"dataVersion\":{\n\t\t\"counter\":%d\n\t}", i) }
+
+type tableContent struct {
+	DataVersion struct{ Counter int }
+	Table       map[string]struct{ V string }
+}
+
+func readTable(t require.TestingT, f Files) tableContent {
+	var got tableContent
+	_, err := f.Load(file, func(b []byte) error { return json.Unmarshal(b, &got) })
+	require.NoError(t, err)
+	return got
+}
+
+func entries(n, size int) (iter.Seq[[]byte], [][]byte) {
+	var es [][]byte
+	for i := range n {
+		es = append(es, tableEntry(i, size))
+	}
+	return slices.Values(es), es
+}
+
+func TestTable_GrowsInPlace(t *testing.T) {
+	files := NewMemory()
+	tb := NewTable(files, file, "table")
+	require.ErrorIs(t, tb.Add(tableHead(1), nil), ErrNoRoom, "nothing is there yet")
+	some, _ := entries(3, 20)
+	require.NoError(t, tb.Replace(tableHead(1), some, 0))
+	data, err := files.Load(file, nil)
+	require.NoError(t, err)
+	require.Equal(t, "{\n\t\"dataVersion\":{\n\t\t\"counter\":1\n\t},\n\t\"table\":{\n\t\t\"n0\":{\n\t\t\t\"v\":\"xxxxxxxxxxxxxxxxxxxx\"\n\t\t},\n\t\t\"n1\"", string(data[:98]))
+	require.NotContains(t, string(data), "  ")
+	require.ErrorIs(t, tb.Add(tableHead(2), [][]byte{tableEntry(3, 9)}), ErrNoRoom, "no room was left")
+
+	require.NoError(t, tb.Replace(tableHead(2), some, 4000))
+	data, err = files.Load(file, nil)
+	require.NoError(t, err)
+	size := len(data)
+	n := 3
+	for ; ; n++ {
+		err := tb.Add(tableHead(1000000+n), [][]byte{tableEntry(n, 200+n)})
+		if errors.Is(err, ErrNoRoom) {
+			break
+		}
+		require.NoError(t, err)
+		got := readTable(t, files)
+		require.Len(t, got.Table, n+1)
+		require.Len(t, got.Table[fmt.Sprint("n", n)].V, 200+n)
+		require.Equal(t, 1000000+n, got.DataVersion.Counter)
+	}
+	require.Greater(t, n, 10)
+	data, err = files.Load(file, nil)
+	require.NoError(t, err)
+	require.Len(t, data, size)
+
+	// The last one counts, and an entry longer than a sector needs a Replace.
+	require.NoError(t, tb.Replace(tableHead(3), some, 4000))
+	require.NoError(t, tb.Add(tableHead(4), [][]byte{tableEntry(1, 1), tableEntry(1, 2)}))
+	require.Len(t, readTable(t, files).Table["n1"].V, 2)
+	require.ErrorIs(t, tb.Add(tableHead(5), [][]byte{tableEntry(7, 600)}), ErrNoRoom)
+	require.ErrorIs(t, tb.Add(fmt.Appendf(nil, "\"x\":%q", strings.Repeat("x", 200)), nil), ErrNoRoom)
+
+	// Somebody changed the file: it is not written into.
+	require.NoError(t, files.Save(file, []byte(`{"table":{}}`)))
+	require.Error(t, tb.Add(tableHead(5), [][]byte{tableEntry(7, 6)}))
+	require.ErrorIs(t, tb.Add(tableHead(5), [][]byte{tableEntry(7, 6)}), ErrNoRoom)
+}
+
+// Whatever a crash leaves of the sectors, the file is whole and has every entry
+// whose Add was done.
+func TestTable_CrashLeavesWhatWasDone(t *testing.T) {
+	for _, lie := range []string{"", "fdatasync"} {
+		d := newCrashDisk()
+		tb := NewTable(onDisk{d}, file, "table")
+		some, _ := entries(2, 50)
+		require.NoError(t, tb.Replace(tableHead(0), some, 60_000))
+		d.lie = lie
+		r := rand.New(rand.NewPCG(7, 7))
+		done, images, lost := 2, 0, 0
+		look := func() {
+			for range 5 {
+				images++
+				got := readTable(t, onDisk{d.crash(r)})
+				for i := range done {
+					if _, there := got.Table[fmt.Sprint("n", i)]; !there {
+						lost++
+					}
+				}
+			}
+		}
+		d.before = look
+		for range 25 {
+			var es [][]byte
+			for k := range 1 + r.IntN(4) {
+				es = append(es, tableEntry(done+k, r.IntN(400)))
+			}
+			require.NoError(t, tb.Add(tableHead(done), es))
+			done += len(es)
+			look()
+		}
+		if lie == "" {
+			require.Zero(t, lost)
+		} else {
+			require.NotZero(t, lost, "a sync that does nothing must show")
+		}
+		t.Logf("%d crash images, %d entries lost", images, lost)
+	}
+}
+
+// Whichever operation of an Add fails, the file is whole, and Replace works.
+func TestTable_EveryFault(t *testing.T) {
+	for _, fault := range []error{syscall.EIO, errTorn} {
+		for at := 1; at <= 3; at++ {
+			d := newCrashDisk()
+			tb := NewTable(onDisk{d}, file, "table")
+			some, all := entries(2, 50)
+			require.NoError(t, tb.Replace(tableHead(0), some, 60_000))
+			first := d.ops
+			d.fail = func(string) error {
+				if d.ops == first+at {
+					return fault
+				}
+				return nil
+			}
+			err := tb.Add(tableHead(1), [][]byte{tableEntry(2, 400), tableEntry(3, 400), tableEntry(4, 400)})
+			require.ErrorIs(t, err, fault)
+			readTable(t, onDisk{d})
+			require.ErrorIs(t, tb.Add(tableHead(1), all), ErrNoRoom)
+			require.NoError(t, tb.Replace(tableHead(2), some, 100))
+			require.Len(t, readTable(t, onDisk{d}).Table, 2)
+		}
+	}
+}
