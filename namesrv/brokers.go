@@ -5,7 +5,6 @@ import (
 	"hash/crc32"
 
 	"github.com/merlinmq/merlin/compat/version"
-	"github.com/merlinmq/merlin/namesrv/kv"
 	"github.com/merlinmq/merlin/namesrv/route"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -74,8 +73,8 @@ func (s *Server) registerBroker(r *remoting.Request, q *header.RegisterBrokerReq
 		return nil, err
 	}
 	a := &remoting.Answer{Header: &header.RegisterBrokerResponse{HaServerAddr: some(res.HAServer), MasterAddr: some(res.MasterAddr)}}
-	if order := s.kv.List(kv.OrderTopics); order != nil && s.settings.get().ReturnOrderTopicConfigToBroker {
-		if a.Body, err = body.Marshal(&body.KVTable{Table: order}); err != nil {
+	if s.settings.get().ReturnOrderTopicConfigToBroker {
+		if a.Body, err = s.kv.Orders(); err != nil {
 			return nil, err
 		}
 	}

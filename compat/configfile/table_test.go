@@ -19,7 +19,9 @@ func tableEntry(i, n int) []byte {
 	return fmt.Appendf(nil, "\"n%d\":{\n\t\t\t\"v\":%q\n\t\t}", i, strings.Repeat("x", n))
 }
 
-func tableHead(i int) []byte { return fmt.Appendf(nil, "\"dataVersion\":{\n\t\t\"counter\":%d\n\t}", i) }
+func tableHead(i int) []byte {
+	return fmt.Appendf(nil, "\"dataVersion\":{\n\t\t\"counter\":%d\n\t}", i)
+}
 
 type tableContent struct {
 	DataVersion struct{ Counter int }

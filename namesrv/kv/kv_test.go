@@ -4,7 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -64,4 +68,92 @@ func TestStore_AChangeThatIsNotOnTheDiskIsNone(t *testing.T) {
 	require.ErrorContains(t, s.Put("n", "k", "v"), "disk full")
 	_, ok := s.Get("n", "k")
 	require.False(t, ok)
+}
+
+// held holds its first write until it is let go, and counts them.
+type held struct {
+	configfile.Files
+	began, goOn chan struct{}
+	writes      int
+}
+
+func (h *held) Save(path string, data []byte) error {
+	if h.writes++; h.writes == 1 {
+		close(h.began)
+		<-h.goOn
+	}
+	return h.Files.Save(path, data)
+}
+
+// Changes that come while the file is written share the next write, and what
+// changes nothing costs none.
+func TestStore_ChangesShareAWrite(t *testing.T) {
+	h := &held{Files: configfile.NewMemory(), began: make(chan struct{}), goOn: make(chan struct{})}
+	s, err := Open(h, "kv")
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	put := func(key string) {
+		if err := s.Put("n", key, "v"); err != nil {
+			t.Error(err)
+		}
+	}
+	all.Go(func() { put("first") })
+	<-h.began
+	for i := range 100 {
+		all.Go(func() { put(strconv.Itoa(i)) })
+	}
+	waiting := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.waiting)
+	}
+	require.Eventually(t, func() bool { return waiting() == 100 }, 10*time.Second, time.Millisecond)
+	require.Nil(t, s.List("n"), "nothing is seen before it is durable")
+	close(h.goOn)
+	all.Wait()
+	require.Len(t, s.List("n"), 101)
+	require.Empty(t, s.waiting)
+	writes := h.writes
+	require.LessOrEqual(t, writes, 3)
+	require.NoError(t, s.Put("n", "7", "v"))
+	require.NoError(t, s.Delete("n", "no such key"))
+	require.Equal(t, writes, h.writes)
+}
+
+func TestStore_IsBounded(t *testing.T) {
+	s, err := Open(configfile.NewMemory(), "kv")
+	require.NoError(t, err)
+	big := strings.Repeat("x", maxBytes-10)
+	require.NoError(t, s.Put("n", "big", big))
+	require.ErrorIs(t, s.Put("n", "another", "value"), ErrFull)
+	_, ok := s.Get("n", "another")
+	require.False(t, ok)
+	require.NoError(t, s.Put("n", "k", "v"))
+	require.NoError(t, s.Delete("n", "big"))
+	require.NoError(t, s.Put("n", "another", big))
+}
+
+func TestStore_OrdersAreTheBodyOfARegistration(t *testing.T) {
+	s, err := Open(configfile.NewMemory(), "kv")
+	require.NoError(t, err)
+	b, err := s.Orders()
+	require.NoError(t, err)
+	require.Nil(t, b)
+	require.NoError(t, s.Put(OrderTopics, "T", "b:1"))
+	b, err = s.Orders()
+	require.NoError(t, err)
+	require.Equal(t, `{"table":{"T":"b:1"}}`, string(b))
+	again, err := s.Orders()
+	require.NoError(t, err)
+	require.Same(t, &b[0], &again[0], "it is encoded once")
+}
+
+// A change that was taken along by the write before its own learns of its failure.
+func TestStore_EveryFailedChangeIsTold(t *testing.T) {
+	s, err := Open(failing{configfile.NewMemory()}, "kv")
+	require.NoError(t, err)
+	v, refused := "v", error(nil)
+	s.waiting = append(s.waiting, waiter{change{"n", "k", &v}, &refused})
+	require.ErrorContains(t, s.Put("n", "other", "v"), "disk full")
+	require.ErrorContains(t, refused, "disk full")
 }

@@ -18,10 +18,12 @@ const syncGroupPrefix = "rmq_sys_SYNC_BROKER_MEMBER_"
 func (t *Table) Route(topic string) *body.TopicRouteData {
 	t.mu.RLock()
 	queues := t.topics[topic]
-	static := t.static[topic]
+	static := maps.Clone(t.static[topic])
 	sets := make([]*brokerSet, 0, len(queues))
+	datas := make([]body.QueueData, 0, len(queues))
 	filters := map[string][]string{}
-	for name := range queues {
+	for name, q := range queues {
+		datas = append(datas, q)
 		set := t.brokers[name]
 		if set == nil {
 			continue
@@ -38,10 +40,8 @@ func (t *Table) Route(topic string) *body.TopicRouteData {
 		return nil
 	}
 	slices.SortFunc(sets, func(a, b *brokerSet) int { return strings.Compare(a.name, b.name) })
-	r := &body.TopicRouteData{FilterServerTable: filters, TopicQueueMappingByBroker: static}
-	for _, name := range slices.Sorted(maps.Keys(queues)) {
-		r.QueueDatas = append(r.QueueDatas, queues[name])
-	}
+	slices.SortFunc(datas, func(a, b body.QueueData) int { return strings.Compare(a.BrokerName, b.BrokerName) })
+	r := &body.TopicRouteData{QueueDatas: datas, FilterServerTable: filters, TopicQueueMappingByBroker: static}
 	for _, set := range sets {
 		r.BrokerDatas = append(r.BrokerDatas, set.data())
 	}

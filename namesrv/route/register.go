@@ -103,12 +103,10 @@ func (t *Table) registerLocked(r *Registration, flags Flags) (res Registered, no
 // registration is refused afterwards, as in Java. lower tells that the broker has
 // the smallest id of a set that had others. REQUIRES: t.mu.
 func (t *Table) enterLocked(r *Registration) (first bool, set *brokerSet, lower bool) {
-	names := t.clusters[r.Cluster]
-	if _, ok := names[r.Name]; !ok {
-		m := map[string]struct{}{r.Name: {}}
-		maps.Copy(m, names)
-		t.clusters[r.Cluster] = m
+	if t.clusters[r.Cluster] == nil {
+		t.clusters[r.Cluster] = map[string]struct{}{}
 	}
+	t.clusters[r.Cluster][r.Name] = struct{}{}
 	old := t.brokers[r.Name]
 	if first = old == nil; first {
 		set = &brokerSet{cluster: r.Cluster, name: r.Name, addrs: map[int64]string{}}
@@ -159,12 +157,10 @@ func (t *Table) topicsLocked(r *Registration, set *brokerSet, first bool, flags 
 		return
 	}
 	for topic, info := range w.TopicQueueMappingInfoMap {
-		m := maps.Clone(t.static[topic])
-		if m == nil {
-			m = map[string]body.TopicQueueMappingInfo{}
+		if t.static[topic] == nil {
+			t.static[topic] = map[string]body.TopicQueueMappingInfo{}
 		}
-		m[info.Bname] = info
-		t.static[topic] = m
+		t.static[topic][info.Bname] = info
 	}
 }
 

@@ -155,9 +155,7 @@ func (t *Table) removeLocked(r Removal) (removed, lowest bool) {
 	}
 	delete(t.brokers, r.Name)
 	if names := t.clusters[r.Cluster]; names != nil {
-		names = maps.Clone(names)
 		delete(names, r.Name)
-		t.clusters[r.Cluster] = names
 		if len(names) == 0 {
 			delete(t.clusters, r.Cluster)
 		}

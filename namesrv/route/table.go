@@ -90,7 +90,7 @@ type Table struct {
 	opts Options
 	log  *slog.Logger
 
-	mu       sync.RWMutex // guards the maps; a leaf
+	mu       sync.RWMutex // guards the maps, the inner ones too; a leaf
 	topics   map[string]map[string]body.QueueData
 	brokers  map[string]*brokerSet
 	clusters map[string]map[string]struct{} // cluster to broker names
@@ -145,30 +145,22 @@ func (t *Table) Shutdown() {
 
 // putQueueLocked enters the queues of a topic on a broker set. REQUIRES: t.mu.
 func (t *Table) putQueueLocked(topic string, q body.QueueData) {
-	old := t.topics[topic]
-	if have, ok := old[q.BrokerName]; ok && have == q {
-		return
+	m := t.topics[topic]
+	if m == nil {
+		m = map[string]body.QueueData{}
+		t.topics[strings.Clone(topic)] = m
 	}
-	m := make(map[string]body.QueueData, len(old)+1)
-	maps.Copy(m, old)
 	m[q.BrokerName] = q
-	t.topics[strings.Clone(topic)] = m
 }
 
 // dropQueueLocked removes the queues of a topic on a broker set, and the topic
 // with the last of them. REQUIRES: t.mu.
 func (t *Table) dropQueueLocked(topic, brokerName string) {
-	old := t.topics[topic]
-	if _, ok := old[brokerName]; !ok {
-		return
-	}
-	if len(old) == 1 {
-		delete(t.topics, topic)
-		return
-	}
-	m := maps.Clone(old)
+	m := t.topics[topic]
 	delete(m, brokerName)
-	t.topics[topic] = m
+	if m != nil && len(m) == 0 {
+		delete(t.topics, topic)
+	}
 }
 
 // setPermLocked changes the permission of a topic on a broker set.

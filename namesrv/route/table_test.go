@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -96,4 +97,32 @@ func BenchmarkRoute(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// The work of a registration does not grow with the brokers that are there.
+func TestRegister_IsLinear(t *testing.T) {
+	table := New(Options{})
+	w := &body.TopicConfigAndMappingSerializeWrapper{}
+	w.TopicConfigTable = map[string]body.TopicConfig{}
+	for i := range 20 {
+		c := body.NewTopicConfig(fmt.Sprint("T", i))
+		w.TopicConfigTable[c.TopicName] = c
+	}
+	allocated := func(from, to int) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for i := from; i < to; i++ {
+			name := fmt.Sprint("b", i)
+			_, err := table.Register(Registration{Cluster: "C", Addr: name, Name: name, Topics: w})
+			require.NoError(t, err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	first, last := allocated(0, 500), uint64(0)
+	for from := 500; from < 4000; from += 500 {
+		last = max(last, allocated(from, from+500))
+	}
+	require.Less(t, last, 6*first, "bytes for 500 brokers: the first, and the most later ones")
+	require.Len(t, table.Route("T7").QueueDatas, 4000)
 }
