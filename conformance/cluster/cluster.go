@@ -36,6 +36,9 @@ type Cluster interface {
 	StopBroker() error
 	StartBroker() error
 	LaunchBroker() error
+	// UseBroker makes the next start of the broker one of kind k, over the same
+	// configuration file and the same directory.
+	UseBroker(k Kind) error
 	// BrokerProcess is the process id of the broker that was started last, and
 	// whether it still runs.
 	BrokerProcess() (pid int, runs bool)
@@ -156,6 +159,20 @@ func (r *running) RestartBroker() error { return then(r.StopBroker, r.StartBroke
 func (r *running) CrashBroker() error   { return then(r.KillBroker, r.StartBroker) }
 func (r *running) RestartNameServer() error {
 	return then(r.StopNameServer, r.StartNameServer)
+}
+
+func (r *running) UseBroker(k Kind) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	launcher := k.launcher
+	if k.broker != nil {
+		launcher = k.broker
+	}
+	l, err := launcher(ctx)
+	if err == nil {
+		r.Cluster.UseBroker(l)
+	}
+	return err
 }
 
 func then(first, second func() error) error {

@@ -193,6 +193,10 @@ func (c *Cluster) LaunchBroker() error {
 	return nil
 }
 
+// UseBroker makes the next start of the broker one of another kind, over the same
+// configuration file and the same directory.
+func (c *Cluster) UseBroker(l Launcher) { c.o.BrokerLauncher = l }
+
 // BrokerProcess is the process id of the broker that was started last, and
 // whether it still runs.
 func (c *Cluster) BrokerProcess() (pid int, runs bool) {
