@@ -32,6 +32,9 @@ func (t *Trip) add(cl *storeclient.Client) error {
 	if err := t.transactions(cl); err != nil {
 		return err
 	}
+	if err := t.timers(cl); err != nil {
+		return err
+	}
 	// What was acknowledged is in its queue now, and from here on in the ledger.
 	err := t.until(cl, "what was sent can be read", func() (bool, error) {
 		return len(t.ledger.waiting(func(e *expected) bool { return e.due.IsZero() })) == 0, nil
@@ -116,6 +119,25 @@ func (t *Trip) sendOne(cl *storeclient.Client) error {
 	}
 	_, err := cl.Send(q, m)
 	return err
+}
+
+// timers gives a broker that has them three. Java rounds their time down to a whole
+// second, and one that is due at a whole second is due the second before.
+func (t *Trip) timers(cl *storeclient.Client) error {
+	if !t.ledger.timers {
+		return nil
+	}
+	for range 3 {
+		q := t.queue()
+		key, m := t.message()
+		due := time.Now().Add(t.Timers)
+		m.Properties = append(m.Properties, [2]string{"TIMER_DELIVER_MS", fmt.Sprint(due.UnixMilli())})
+		t.expect(key, &expected{queue: q, timer: true, must: t.Timers < soon, due: due.Add(-time.Second).Truncate(time.Second)})
+		if _, err := cl.Send(q, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // transactions sends half messages: committed, rolled back, and left open.

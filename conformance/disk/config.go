@@ -28,8 +28,15 @@ func readConfig(store string) (configFiles, error) {
 			return nil, err
 		}
 		var v any
-		if err := probe.Unmarshal(b, &v); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if probe.Unmarshal(b, &v) != nil {
+			// A Java broker that was killed while it wrote: the .bak counts.
+			if b, err = os.ReadFile(name + ".bak"); err != nil {
+				return nil, err
+			}
+			if err := probe.Unmarshal(b, &v); err != nil {
+				return nil, fmt.Errorf("%s and its .bak: %w", name, err)
+			}
+			fmt.Printf("%s cannot be read, its .bak is taken\n", filepath.Base(name))
 		}
 		out[filepath.Base(name)] = v
 	}

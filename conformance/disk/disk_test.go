@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ var (
 	long     = flag.Bool("long", false, "all hops, and more messages")
 	seed     = flag.Uint64("seed", 1, "0: another one each time")
 	strict   = flag.Bool("strict", false, "what is pending fails as well")
+	route    = flag.String("hops", "", "other hops: 5, 4 or m, then s, k or b for stopped, killed or killed while sending, as in 5s,mk,4b")
 	messages = flag.Int("messages", 150, "sent in a hop")
 )
 
@@ -45,11 +47,17 @@ func TestThereAndBack(t *testing.T) {
 	if *long {
 		hops = []Hop{{java5, Stop}, {merlin, KillBusy}, {java4, KillBusy}, {merlin, Stop}, {java5, KillBusy}, {merlin, KillBusy},
 			{java5, Stop}, {merlin, Stop}, {java4, Stop}, {merlin, Kill}}
-		last = merlin
+	}
+	if *route != "" {
+		hops, last = hopsOf(t, *route), merlin
 	}
 	began := time.Now()
 	c := cluster.Mixed(merlin, hops[0].Kind).StartT(t, cluster.Options{BrokerConf: Conf()})
 	trip := NewTrip(c, *messages, *seed)
+	trip.Timers = time.Hour
+	if *long {
+		trip.Timers = 30 * time.Second
+	}
 	if why := pending["zeros"]; why != "" && !*strict {
 		fmt.Println("PENDING: no property has NUL bytes without -strict:", why)
 		trip.NoZeros = true
@@ -68,4 +76,18 @@ func TestThereAndBack(t *testing.T) {
 		}
 		t.Error(p)
 	}
+}
+
+// hopsOf reads the flag.
+func hopsOf(t *testing.T, text string) []Hop {
+	kinds := map[byte]cluster.Kind{'5': java5, '4': java4, 'm': merlin}
+	ends := map[byte]End{'s': Stop, 'k': Kill, 'b': KillBusy}
+	var out []Hop
+	for one := range strings.SplitSeq(text, ",") {
+		require.Len(t, one, 2)
+		require.Contains(t, kinds, one[0])
+		require.Contains(t, ends, one[1])
+		out = append(out, Hop{kinds[one[0]], ends[one[1]]})
+	}
+	return out
 }

@@ -20,6 +20,7 @@ type expected struct {
 	due      time.Time // not before
 	must     bool      // it has to appear in the end; otherwise it may
 	never    bool      // it must not: rolled back
+	timer    bool      // a timer of Java 5: no other broker delivers it
 	arrived  int
 	arrivals []string // hops
 }
@@ -34,9 +35,11 @@ type Ledger struct {
 	offsets map[storeclient.Queue]int64 // of group
 	// forgetful are hops that ended with a kill. How far delayed messages are is
 	// noted in intervals, by Java ten seconds after its start for the first time,
-	// and whoever comes next, Java too, delivers again what was not noted.
+	// and whoever comes next, Java too, delivers again what was not noted. Timers
+	// come again when Java 5 reads their log once more.
 	forgetful map[string]bool
-	again     int // such deliveries
+	again     int  // such deliveries
+	timers    bool // the broker of this hop delivers timers
 }
 
 // NewLedger is that of an empty directory.
@@ -126,7 +129,7 @@ func (l *Ledger) arrive(q storeclient.Queue, f *storeclient.Record, hop string) 
 	}
 	e.arrived++
 	if e.arrivals = append(e.arrivals, hop); e.arrived > 1 {
-		if l.forgetful[e.arrivals[e.arrived-2]] && !e.due.IsZero() {
+		if !e.due.IsZero() && (l.forgetful[e.arrivals[e.arrived-2]] || e.timer && len(l.forgetful) > 0) {
 			l.again++
 			return out
 		}
@@ -149,7 +152,7 @@ func describe(raw []byte) string {
 func (l *Ledger) waiting(only func(*expected) bool) []string {
 	var out []string
 	for key, e := range l.pending {
-		if e.must && e.arrived == 0 && only(e) {
+		if e.must && e.arrived == 0 && only(e) && (!e.timer || l.timers) {
 			out = append(out, key)
 		}
 	}

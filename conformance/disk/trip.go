@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -52,6 +53,9 @@ type Hop struct {
 // String is the broker and how it ended.
 func (h Hop) String() string { return h.Kind.Name + ", " + string(h.End) }
 
+// hasTimers says whether a kind of broker takes and delivers timers.
+func hasTimers(k cluster.Kind) bool { return strings.HasPrefix(k.Name, "java-5") }
+
 func (h Hop) old() bool { return strings.HasPrefix(h.Kind.Name, "java-4") }
 
 // Trip is a directory on its way.
@@ -68,7 +72,9 @@ type Trip struct {
 	allNew   bool             // no broker of 4.9 has had the directory since settings were noted
 
 	// NoZeros leaves out properties with NUL bytes.
-	NoZeros  bool
+	NoZeros bool
+	// Timers is after how long timers are due that Java brokers are given.
+	Timers   time.Duration
 	Problems []Problem
 	Missing  int // keys that the index does not find
 	Asked    int
@@ -82,7 +88,9 @@ func NewTrip(c cluster.Cluster, messages int, seed uint64) *Trip {
 
 func (t *Trip) problem(ps ...Problem) {
 	for _, p := range ps {
-		t.Problems = append(t.Problems, Problem{p.Kind, t.name + ": " + p.Text})
+		p.Text = t.name + ": " + p.Text
+		t.Problems = append(t.Problems, p)
+		fmt.Println(p)
 	}
 }
 
@@ -90,7 +98,10 @@ func (t *Trip) problem(ps ...Problem) {
 func (t *Trip) Visit(h Hop, started bool) error {
 	t.n++
 	t.name = fmt.Sprintf("hop %d (%v)", t.n, h)
-	t.ledger.forgetful[t.name] = h.End != Stop
+	if h.End != Stop {
+		t.ledger.forgetful[t.name] = true
+	}
+	t.ledger.timers = hasTimers(h.Kind)
 	if err := t.visit(h, started); err != nil {
 		return fmt.Errorf("%s: %w\n%s", t.name, err, t.c.Logs())
 	}
@@ -98,6 +109,7 @@ func (t *Trip) Visit(h Hop, started bool) error {
 }
 
 func (t *Trip) visit(h Hop, started bool) error {
+	printed, before := t.printed(), len(t.Problems)
 	if !started {
 		if err := t.c.UseBroker(h.Kind); err != nil {
 			return err
@@ -114,6 +126,17 @@ func (t *Trip) visit(h Hop, started bool) error {
 	if err := t.compare(cl); err != nil {
 		return err
 	}
+	said := t.printed()[len(printed):]
+	if len(t.Problems) > before {
+		for l := range strings.Lines(said) {
+			if strings.Contains(l, "level=WARN") || strings.Contains(l, "level=ERROR") || strings.Contains(l, "recovered") {
+				fmt.Print("\t", l)
+			}
+		}
+	}
+	if h.Kind.Name == "merlin" && t.waitingTimers() > 0 && !timersLine.MatchString(said) {
+		t.problem(Problem{"timers", fmt.Sprintf("%d timers lie in %s, and no line says so", t.waitingTimers(), timerTopic)})
+	}
 	if err := t.decide(cl); err != nil {
 		return err
 	}
@@ -124,6 +147,31 @@ func (t *Trip) visit(h Hop, started bool) error {
 		return err
 	}
 	return t.rest(h)
+}
+
+// timerTopic is where Java keeps timers, and timersLine what a broker that cannot
+// deliver them says about that.
+const timerTopic = "rmq_sys_wheel_timer"
+
+var timersLine = regexp.MustCompile(`level=(WARN|ERROR) .*` + timerTopic + `.*=[1-9]\d*`)
+
+// waitingTimers counts the timers that have not been delivered.
+func (t *Trip) waitingTimers() (n int) {
+	for _, e := range t.ledger.pending {
+		if e.timer && e.arrived == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// printed is what all brokers have printed so far.
+func (t *Trip) printed() string {
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(t.c.StoreDir()), "broker.out"))
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 // compare looks at everything while the broker has not been asked for any change.
@@ -242,6 +290,7 @@ func (t *Trip) Again() int { return t.ledger.again }
 // Arrive starts a broker that sees everything arrive.
 func (t *Trip) Arrive(k cluster.Kind) error {
 	t.name = "the end (" + k.Name + ")"
+	t.ledger.timers = hasTimers(k)
 	if err := errors.Join(t.c.UseBroker(k), t.c.StartBroker()); err != nil {
 		return err
 	}
