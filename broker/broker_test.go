@@ -230,6 +230,12 @@ func TestSend_Batch(t *testing.T) {
 	var rh header.SendMessageResponse
 	require.NoError(t, rh.DecodeFields(a))
 	require.Len(t, rh.MsgID.V, 3*32+2)
+	require.False(t, rh.TransactionID.Set, "the batch has no id of its own")
+	h = sendHeader("Other", 2, "UNIQ_KEY", "whole")
+	h.Batch = wire.Some(true)
+	a = r.call(protocol.SendBatchMessage.Code, h, b)
+	require.NoError(t, rh.DecodeFields(a))
+	require.Equal(t, "whole", rh.TransactionID.V)
 	require.Eventually(t, func() bool {
 		_, _, ms := r.pull(pullHeader("T", 2, 0, 0))
 		return len(ms) == 3 && string(ms[2].Body) == "c"

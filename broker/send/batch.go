@@ -61,6 +61,7 @@ func (h *Handler) acceptBatch(cfg *config.Config, r *remoting.Request, o *one, t
 	if len(o.entries) == 0 {
 		return h.refuse(cfg, protocol.MessageIllegal, illegalRemark(cfg))
 	}
+	o.uniqKey = append(o.uniqKey, seen.UniqKey...) // the batch's own; none without it
 	o.put.Batch = o.entries
 	o.put.Done, o.put.Arg = completed, o
 	return nil
