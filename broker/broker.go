@@ -255,7 +255,15 @@ func (b *Broker) newServer(l net.Listener, routes *remoting.Routes) *remoting.Se
 // event follows the connections of clients. It does not block: what it does is
 // taking entries out of maps and queueing notices.
 func (b *Broker) event(e remoting.Event) {
-	if e.Kind == remoting.Closed {
+	switch e.Kind {
+	case remoting.Connected:
+		b.stats.Channel(stats.ChannelConnect)
+	case remoting.Idle:
+		b.stats.Channel(stats.ChannelIdle)
+	case remoting.Error:
+		b.stats.Channel(stats.ChannelException)
+	case remoting.Closed:
+		b.stats.Channel(stats.ChannelClose)
 		b.consumers.Closed(e.Conn)
 		b.producers.Closed(e.Conn)
 	}

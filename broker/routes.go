@@ -82,11 +82,11 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 		}),
 		pull: pull.New(pull.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Consumers: b.consumers, Offsets: b.offsets,
-			Store: b.store, Stats: b.stats, Hold: b.hold, Logger: b.log,
+			Store: b.store, Stats: b.stats, Hold: b.hold, Clock: o.Clock, Logger: b.log,
 		}),
 		member: member.New(member.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Consumers: b.consumers, Producers: b.producers,
-			Locks: b.locks, Logger: b.log, Told: b.registrar.Told,
+			Locks: b.locks, Stats: b.stats, Clock: o.Clock, Logger: b.log, Told: b.registrar.Told,
 		}),
 		txn: b.txn,
 		reply: reply.New(reply.Deps{

@@ -13,7 +13,9 @@ import (
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/filter"
 	"github.com/merlinmq/merlin/broker/group"
+	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
@@ -35,6 +37,8 @@ type Deps struct {
 	Consumers *client.Consumers
 	Producers *client.Producers
 	Locks     *client.Locks
+	Stats     *stats.Manager
+	Clock     clock.Clock
 	Logger    *slog.Logger
 	// Told waits for the registration of a topic that a request made.
 	Told cluster.Told
@@ -71,7 +75,9 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 		changed, created = changed || fresh, created || made
 	}
 	for _, p := range hb.ProducerDataSet {
+		begun := h.Clock.NowMillis()
 		h.Producers.Register(p.GroupName, channel(r, hb.ClientID))
+		h.Stats.Registered(stats.ProducerRegisterTime, max(0, h.Clock.NowMillis()-begun))
 	}
 	if !r.Conn.Alive() {
 		// It was closed while this heartbeat waited for its turn, and nobody
@@ -111,6 +117,7 @@ func (h *Handler) consumer(r *remoting.Request, hb *body.HeartbeatData, c *body.
 		flag = topic.FlagUnitSub
 	}
 	_, created = h.Topics.CreateForGroup(topic.Retry(g.GroupName), g.RetryQueueNums, topic.PermRead|topic.PermWrite, flag, ordered)
+	begun := h.Clock.NowMillis()
 	changed = h.Consumers.Register(client.Registration{
 		Group: g.GroupName, Channel: channel(r, hb.ClientID),
 		ConsumeType: c.ConsumeType, MessageModel: c.MessageModel, ConsumeFromWhere: c.ConsumeFromWhere,
@@ -119,6 +126,7 @@ func (h *Handler) consumer(r *remoting.Request, hb *body.HeartbeatData, c *body.
 		Fingerprint:   hb.HeartbeatFingerprint,
 		Notify:        g.NotifyConsumerIDsChangedEnable,
 	})
+	h.Stats.Registered(stats.ConsumerRegisterTime, max(0, h.Clock.NowMillis()-begun))
 	return changed, created, nil
 }
 

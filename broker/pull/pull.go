@@ -21,6 +21,7 @@ import (
 	"github.com/merlinmq/merlin/broker/offset"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
@@ -65,6 +66,7 @@ type Deps struct {
 	Store     Store
 	Stats     *stats.Manager
 	Hold      *hold.Service
+	Clock     clock.Clock
 	Logger    *slog.Logger
 }
 
@@ -132,7 +134,7 @@ func refuse(code protocol.ResponseCode, forbidden int32, format string, args ...
 // serve runs a pull. first is false for the second run of a parked request. match
 // is the filter that a parked request waits with.
 func (h *Handler) serve(p peer, q *header.PullMessageRequest, first bool) (a *remoting.Answer, match func(int64, []byte) bool) {
-	cfg := h.Config.Get()
+	cfg, begun := h.Config.Get(), h.Clock.NowMillis()
 	g, tc, a := h.check(cfg, p, q)
 	if a != nil {
 		return a, nil
@@ -178,7 +180,7 @@ func (h *Handler) serve(p peer, q *header.PullMessageRequest, first bool) (a *re
 		results.Put(res)
 		return a, func(code int64, _ []byte) bool { return f == nil || f.MatchTags(code) }
 	}
-	h.count(cfg, g.GroupName, tc.TopicName, res)
+	h.count(g.GroupName, tc.TopicName, q.QueueID.V, begun, res)
 	a.Views = res.Records
 	a.Release = func() {
 		res.Release()
@@ -300,11 +302,10 @@ func (h *Handler) commit(q *header.PullMessageRequest, g, name string, next int6
 	}
 }
 
-func (h *Handler) count(cfg *config.Config, g, name string, res *store.GetResult) {
-	key := stats.TopicGroupKey(name, g)
-	h.Stats.Item(stats.GroupGetNums, key).Add(int64(res.Count), 1)
-	h.Stats.Item(stats.GroupGetSize, key).Add(int64(res.Bytes), 1)
-	h.Stats.Item(stats.BrokerGetNums, cfg.BrokerClusterName).Add(int64(res.Count), 1)
+// count keeps the statistics of a pull that found messages and began at a time in ms.
+func (h *Handler) count(g, name string, queueID int32, begun int64, res *store.GetResult) {
+	h.Stats.Got(name, g, int64(res.Count), int64(res.Bytes))
+	h.Stats.GotIn(name, queueID, g, max(0, h.Clock.NowMillis()-begun))
 }
 
 // codeOf maps the outcome of a read to the code of the answer.

@@ -98,9 +98,7 @@ func (h *Handler) handle(cfg *config.Config, r *remoting.Request, q *header.Send
 	if res := h.keep(r, q, name, queueID); res.Status <= store.SlaveNotAvailable {
 		result.MsgID = wire.Some(message.OffsetMessageID(h.StoreHost, res.PhyOffset))
 		result.QueueID, result.QueueOffset = wire.Some(queueID), wire.Some(res.QueueOffset)
-		h.Stats.Item(stats.TopicPutNums, name).Add(1, 1)
-		h.Stats.Item(stats.TopicPutSize, name).Add(int64(res.Bytes), 1)
-		h.Stats.Item(stats.BrokerPutNums, cfg.BrokerClusterName).Add(1, 1)
+		h.Stats.Stored(name, 1, int64(res.Bytes))
 	} else {
 		h.Logger.Warn("a reply was not stored", "status", res.Status, "err", res.Err)
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/intake"
-	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/header"
@@ -26,7 +25,7 @@ func (o *one) answer() {
 		o.release()
 		return
 	}
-	h.count(cfg, o)
+	h.count(o)
 	o.msgID = h.appendMessageIDs(o.msgID[:0], res)
 	o.result = header.SendMessageResponse{
 		MsgID:       wire.Some(text(o.msgID)),
@@ -78,17 +77,14 @@ func (h *Handler) appendMessageIDs(dst []byte, res *store.PutResult) []byte {
 }
 
 // count keeps the statistics of a stored message.
-func (h *Handler) count(cfg *config.Config, o *one) {
+func (h *Handler) count(o *one) {
 	n, size := int64(o.put.Result.Messages), int64(o.put.Result.Bytes)
 	name := o.put.Msg.Topic
 	if name == topic.Schedule {
-		key := name + "@" + strconv.Itoa(int(o.put.Msg.QueueID))
-		h.Stats.Item(stats.QueuePutNums, key).Add(n, 1)
-		h.Stats.Item(stats.QueuePutSize, key).Add(size, 1)
+		h.Stats.StoredInQueue(name, o.put.Msg.QueueID, n, size)
 	}
-	h.Stats.Item(stats.TopicPutNums, name).Add(n, 1)
-	h.Stats.Item(stats.TopicPutSize, name).Add(size, 1)
-	h.Stats.Item(stats.BrokerPutNums, cfg.BrokerClusterName).Add(n, 1)
+	h.Stats.Stored(name, n, size)
+	h.Stats.StoredIn(name, o.queueID, max(0, h.Clock.NowMillis()-o.arrived))
 }
 
 // verdict maps the outcome of an append to the code and remark of the answer.

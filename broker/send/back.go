@@ -6,7 +6,6 @@ import (
 
 	"github.com/merlinmq/merlin/broker/intake"
 	"github.com/merlinmq/merlin/broker/prepare"
-	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -58,7 +57,7 @@ func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest
 		return nil, protocol.Errorf(protocol.SystemError, "look message by offset failed, %d", q.Offset.V)
 	}
 	m.QueueID = int32(h.Rand(int(g.RetryQueueNums)))
-	deadCreated, err := h.putBack(&m, tc, g, q, r.Cmd.Version)
+	deadCreated, err := h.putBack(r, q, &m, tc, g)
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +69,9 @@ func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest
 }
 
 // putBack stores the copy of m. created says that it made the dead letter topic.
-func (h *Handler) putBack(m *message.Message, retry *body.TopicConfig, g *body.SubscriptionGroupConfig, q *header.ConsumerSendMsgBackRequest, version int32) (created bool, err error) {
+func (h *Handler) putBack(r *remoting.Request, q *header.ConsumerSendMsgBackRequest, m *message.Message, retry *body.TopicConfig, g *body.SubscriptionGroupConfig) (created bool, err error) {
 	limit := g.RetryMaxTimes
-	if version >= version349 && q.MaxReconsumeTimes.Set {
+	if r.Cmd.Version >= version349 && q.MaxReconsumeTimes.Set {
 		limit = q.MaxReconsumeTimes.V
 	}
 	origin := m.Topic
@@ -102,6 +101,10 @@ func (h *Handler) putBack(m *message.Message, retry *body.TopicConfig, g *body.S
 	if tags, ok := message.Get(m.Properties, message.PropertyTags); ok {
 		m.TagsCode = message.TagsHash(tags)
 	}
+	if topic.IsRetry(m.Topic) && len(m.Topic) > topic.MaxRetryLength {
+		// Behind the schedule topic the store would not see it, and the delivery fail.
+		return created, protocol.Errorf(protocol.SystemError, "%s", store.MessageIllegal)
+	}
 	if level > 0 {
 		h.Levels.Schedule(m, level)
 	}
@@ -109,9 +112,26 @@ func (h *Handler) putBack(m *message.Message, retry *body.TopicConfig, g *body.S
 	if res.Status != store.PutOK {
 		return created, protocol.Errorf(protocol.SystemError, "%s", res.Status)
 	}
-	h.Stats.Item(stats.SendBackPutNums, stats.TopicGroupKey(origin, g.GroupName)).Add(1, 1)
-	if dead {
-		h.Logger.Info("message became a dead letter", "group", g.GroupName, "topic", origin, "offset", q.Offset.V, "reconsumeTimes", m.ReconsumeTimes-1)
-	}
+	h.countBack(r, q, m, &res, origin, dead)
 	return created, nil
+}
+
+// countBack keeps the statistics of a message that was sent back from a topic:
+// Java counts the put only while the message waits in the schedule topic.
+func (h *Handler) countBack(r *remoting.Request, q *header.ConsumerSendMsgBackRequest, m *message.Message, res *store.PutResult, origin string, dead bool) {
+	if m.Topic == topic.Schedule {
+		n, size := int64(res.Messages), int64(res.Bytes)
+		h.Stats.StoredInternally(m.Topic, n, size)
+		h.Stats.StoredInQueue(m.Topic, m.QueueID, n, size)
+	}
+	h.Stats.SentBack(origin, q.Group.V)
+	if !dead {
+		return
+	}
+	owner, ok := r.Cmd.Lookup("Owner")
+	if !ok {
+		owner = "null"
+	}
+	h.Stats.SentToDLQ(owner, q.OriginTopic.Or("null"), q.Group.V)
+	h.Logger.Info("message became a dead letter", "group", q.Group.V, "topic", origin, "offset", q.Offset.V, "reconsumeTimes", m.ReconsumeTimes-1)
 }

@@ -99,6 +99,7 @@ type one struct {
 	queueID int32
 	topic   string // canonical name, not the frame's
 	created bool   // the send made the topic
+	arrived int64  // ms
 
 	// The answer, here so that it needs no memory of its own.
 	reply  remoting.Answer
@@ -116,7 +117,7 @@ func (h *Handler) Sends(rs []*remoting.Request) {
 	cfg := h.Config.Get()
 	for _, r := range rs {
 		o := ones.Get().(*one)
-		o.h, o.to = h, r.To()
+		o.h, o.to, o.arrived = h, r.To(), r.Arrived
 		if a := h.accept(cfg, r, o); a != nil {
 			o.to.Send(a)
 			o.release()

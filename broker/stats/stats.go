@@ -12,62 +12,45 @@ import (
 	"github.com/merlinmq/merlin/compat/clock"
 )
 
-// Names of counters. In brackets what the key is made of.
+// Names of counters, those that a Java 5.3.3 broker feeds. In brackets what the key
+// is made of. Java has names for more: those of POP come with it (GROUP_ACK_NUMS,
+// GROUP_CK_NUMS, BROKER_ACK_NUMS, BROKER_CK_NUMS), and nothing there feeds
+// DLQ_PUT_NUMS, GROUP_GET_FROM_DISK_*, BROKER_GET_FROM_DISK_* and COMMERCIAL_*. A
+// name that is not here is answered like a key that was never counted.
 const (
-	QueuePutNums              = "QUEUE_PUT_NUMS"                       // [topic@queueId]
-	QueuePutSize              = "QUEUE_PUT_SIZE"                       // [topic@queueId]
-	QueueGetNums              = "QUEUE_GET_NUMS"                       // [topic@queueId@group]
-	QueueGetSize              = "QUEUE_GET_SIZE"                       // [topic@queueId@group]
-	TopicPutNums              = "TOPIC_PUT_NUMS"                       // [topic]
-	TopicPutSize              = "TOPIC_PUT_SIZE"                       // [topic]
-	GroupGetNums              = "GROUP_GET_NUMS"                       // [topic@group]
-	GroupGetSize              = "GROUP_GET_SIZE"                       // [topic@group]
-	GroupAckNums              = "GROUP_ACK_NUMS"                       // [topic@group]
-	GroupCkNums               = "GROUP_CK_NUMS"                        // [topic@group]
-	GroupGetLatency           = "GROUP_GET_LATENCY"                    // [queueId@topic@group]
-	TopicPutLatency           = "TOPIC_PUT_LATENCY"                    // [queueId@topic]
-	SendBackPutNums           = "SNDBCK_PUT_NUMS"                      // [topic@group]
-	SendBackToDLQTimes        = "SNDBCK2DLQ_TIMES"                     // [owner@topic@group@type]
-	DLQPutNums                = "DLQ_PUT_NUMS"                         // [owner@topic@group@type]
-	BrokerPutNums             = "BROKER_PUT_NUMS"                      // [cluster]
-	BrokerGetNums             = "BROKER_GET_NUMS"                      // [cluster]
-	BrokerAckNums             = "BROKER_ACK_NUMS"                      // [cluster]
-	BrokerCkNums              = "BROKER_CK_NUMS"                       // [cluster]
-	BrokerPutNumsNoSystem     = "BROKER_PUT_NUMS_WITHOUT_SYSTEM_TOPIC" // [cluster]
-	BrokerGetNumsNoSystem     = "BROKER_GET_NUMS_WITHOUT_SYSTEM_TOPIC" // [cluster]
-	GroupGetFromDiskNums      = "GROUP_GET_FROM_DISK_NUMS"             // [topic@group]
-	GroupGetFromDiskSize      = "GROUP_GET_FROM_DISK_SIZE"             // [topic@group]
-	BrokerGetFromDiskNums     = "BROKER_GET_FROM_DISK_NUMS"            // [cluster]
-	BrokerGetFromDiskSize     = "BROKER_GET_FROM_DISK_SIZE"            // [cluster]
-	ConsumerRegisterTime      = "CONSUMER_REGISTER_TIME"               // [cluster]
-	ProducerRegisterTime      = "PRODUCER_REGISTER_TIME"               // [cluster]
-	ChannelActivity           = "CHANNEL_ACTIVITY"                     // [CONNECT, IDLE, EXCEPTION, CLOSE]
-	CommercialSendTimes       = "COMMERCIAL_SEND_TIMES"                // [owner@topic@group@type]
-	CommercialSendSize        = "COMMERCIAL_SEND_SIZE"                 // [owner@topic@group@type]
-	CommercialReceiveTimes    = "COMMERCIAL_RCV_TIMES"                 // [owner@topic@group@type]
-	CommercialReceiveSize     = "COMMERCIAL_RCV_SIZE"                  // [owner@topic@group@type]
-	CommercialReceiveEmpty    = "COMMERCIAL_RCV_EPOLLS"                // [owner@topic@group@type]
-	CommercialSendBackTimes   = "COMMERCIAL_SNDBCK_TIMES"              // [owner@topic@group@type]
-	CommercialPermissionFails = "COMMERCIAL_PERM_FAILURES"             // [owner@topic@group@type]
+	QueuePutNums          = "QUEUE_PUT_NUMS"                       // [topic@queueId], of the schedule topic
+	QueuePutSize          = "QUEUE_PUT_SIZE"                       // [topic@queueId], of the schedule topic
+	QueueGetNums          = "QUEUE_GET_NUMS"                       // [topic@queueId@group], of the schedule topic
+	QueueGetSize          = "QUEUE_GET_SIZE"                       // [topic@queueId@group], of the schedule topic
+	TopicPutNums          = "TOPIC_PUT_NUMS"                       // [topic]
+	TopicPutSize          = "TOPIC_PUT_SIZE"                       // [topic]
+	TopicPutLatency       = "TOPIC_PUT_LATENCY"                    // [queueId@topic], ms
+	GroupGetNums          = "GROUP_GET_NUMS"                       // [topic@group]
+	GroupGetSize          = "GROUP_GET_SIZE"                       // [topic@group]
+	GroupGetLatency       = "GROUP_GET_LATENCY"                    // [queueId@topic@group], ms
+	SendBackPutNums       = "SNDBCK_PUT_NUMS"                      // [topic@group]
+	SendBackToDLQTimes    = "SNDBCK2DLQ_TIMES"                     // [owner@topic@group@SEND_BACK_TO_DLQ]
+	BrokerPutNums         = "BROKER_PUT_NUMS"                      // [cluster]
+	BrokerGetNums         = "BROKER_GET_NUMS"                      // [cluster]
+	BrokerPutNumsNoSystem = "BROKER_PUT_NUMS_WITHOUT_SYSTEM_TOPIC" // [cluster]
+	BrokerGetNumsNoSystem = "BROKER_GET_NUMS_WITHOUT_SYSTEM_TOPIC" // [cluster]
+	ConsumerRegisterTime  = "CONSUMER_REGISTER_TIME"               // [cluster], ms
+	ProducerRegisterTime  = "PRODUCER_REGISTER_TIME"               // [cluster], ms
+	ChannelActivity       = "CHANNEL_ACTIVITY"                     // [CONNECT, IDLE, EXCEPTION, CLOSE]
 )
 
 // Names lists every counter name.
 func Names() []string {
-	return []string{QueuePutNums, QueuePutSize, QueueGetNums, QueueGetSize, TopicPutNums, TopicPutSize,
-		GroupGetNums, GroupGetSize, GroupAckNums, GroupCkNums, GroupGetLatency, TopicPutLatency,
-		SendBackPutNums, SendBackToDLQTimes, DLQPutNums, BrokerPutNums, BrokerGetNums, BrokerAckNums,
-		BrokerCkNums, BrokerPutNumsNoSystem, BrokerGetNumsNoSystem, GroupGetFromDiskNums,
-		GroupGetFromDiskSize, BrokerGetFromDiskNums, BrokerGetFromDiskSize, ConsumerRegisterTime,
-		ProducerRegisterTime, ChannelActivity, CommercialSendTimes, CommercialSendSize,
-		CommercialReceiveTimes, CommercialReceiveSize, CommercialReceiveEmpty, CommercialSendBackTimes,
-		CommercialPermissionFails}
+	return []string{QueuePutNums, QueuePutSize, QueueGetNums, QueueGetSize, TopicPutNums, TopicPutSize, TopicPutLatency,
+		GroupGetNums, GroupGetSize, GroupGetLatency, SendBackPutNums, SendBackToDLQTimes, BrokerPutNums, BrokerGetNums,
+		BrokerPutNumsNoSystem, BrokerGetNumsNoSystem, ConsumerRegisterTime, ProducerRegisterTime, ChannelActivity}
 }
 
 // valuesOnly are counters to which Java adds no number of calls, so that their
 // average per call stays 0.
 func valuesOnly(name string) bool {
 	switch name {
-	case BrokerPutNums, BrokerGetNums, BrokerAckNums, BrokerCkNums, BrokerPutNumsNoSystem, BrokerGetNumsNoSystem:
+	case BrokerPutNums, BrokerGetNums, BrokerPutNumsNoSystem, BrokerGetNumsNoSystem:
 		return true
 	}
 	return false
@@ -84,51 +67,6 @@ func QueueKey(topic string, queueID int32) string {
 // QueueGroupKey is the key topic@queueId@group.
 func QueueGroupKey(topic string, queueID int32, group string) string {
 	return topic + "@" + strconv.Itoa(int(queueID)) + "@" + group
-}
-
-// Stored counts messages that were put to a topic (incTopicPutNums,
-// incTopicPutSize, incBrokerPutNums). The topic may alias a frame.
-func (m *Manager) Stored(topic string, messages, bytes int64) {
-	m.StoredInternally(topic, messages, bytes)
-	m.Item(BrokerPutNums, m.opts.Cluster).Add(messages, 1)
-}
-
-// StoredInternally counts messages that the broker put to a topic itself: they are
-// not among those that the broker took.
-func (m *Manager) StoredInternally(topic string, messages, bytes int64) {
-	m.Item(TopicPutNums, topic).Add(messages, 1)
-	m.Item(TopicPutSize, topic).Add(bytes, 1)
-}
-
-// StoredInQueue counts messages that were put to a queue, which Java does for the
-// schedule topic alone (incQueuePutNums, incQueuePutSize).
-func (m *Manager) StoredInQueue(topic string, queueID int32, messages, bytes int64) {
-	key := QueueKey(topic, queueID)
-	m.Item(QueuePutNums, key).Add(messages, 1)
-	m.Item(QueuePutSize, key).Add(bytes, 1)
-}
-
-// Got counts messages that a group took from a topic (incGroupGetNums,
-// incGroupGetSize, incBrokerGetNums).
-func (m *Manager) Got(topic, group string, messages, bytes int64) {
-	m.GotInternally(topic, group, messages, bytes)
-	m.Item(BrokerGetNums, m.opts.Cluster).Add(messages, 1)
-}
-
-// GotInternally counts messages that the broker took for a group of its own and
-// that are not among those it gave away.
-func (m *Manager) GotInternally(topic, group string, messages, bytes int64) {
-	key := TopicGroupKey(topic, group)
-	m.Item(GroupGetNums, key).Add(messages, 1)
-	m.Item(GroupGetSize, key).Add(bytes, 1)
-}
-
-// GotFromQueue counts messages that a group took from a queue, which Java does for
-// the schedule topic alone (incQueueGetNums, incQueueGetSize).
-func (m *Manager) GotFromQueue(topic string, queueID int32, group string, messages, bytes int64) {
-	key := QueueGroupKey(topic, queueID, group)
-	m.Item(QueueGetNums, key).Add(messages, 1)
-	m.Item(QueueGetSize, key).Add(bytes, 1)
 }
 
 // Options are the surroundings of a Manager; the zero value works.
@@ -265,7 +203,7 @@ func (m *Manager) TopicDeleted(topic string) {
 		m.remove(n, func(k string) bool { return k == topic })
 	}
 	for _, n := range []string{QueuePutNums, QueuePutSize, QueueGetNums, QueueGetSize, GroupGetNums,
-		GroupGetSize, GroupCkNums, GroupAckNums, SendBackPutNums} {
+		GroupGetSize, SendBackPutNums} {
 		m.remove(n, func(k string) bool { return strings.HasPrefix(k, topic+"@") })
 	}
 	m.remove(GroupGetLatency, func(k string) bool { return strings.Contains(k, "@"+topic+"@") })
@@ -274,7 +212,7 @@ func (m *Manager) TopicDeleted(topic string) {
 
 // GroupDeleted removes the counters of a consumer group.
 func (m *Manager) GroupDeleted(group string) {
-	for _, n := range []string{GroupGetNums, GroupGetSize, GroupCkNums, GroupAckNums, QueueGetNums,
+	for _, n := range []string{GroupGetNums, GroupGetSize, QueueGetNums,
 		QueueGetSize, SendBackPutNums, GroupGetLatency} {
 		m.remove(n, func(k string) bool { return strings.HasSuffix(k, "@"+group) })
 	}

@@ -26,6 +26,10 @@ const (
 // MaxLength is the longest name that a request may give (TOPIC_MAX_LENGTH).
 const MaxLength = 127
 
+// MaxRetryLength is the longest name of a retry topic that the store takes
+// (HookUtils.MAX_TOPIC_LENGTH).
+const MaxRetryLength = 255
+
 // Permission bits of a topic or broker (PermName).
 const (
 	PermInherit int32 = 1

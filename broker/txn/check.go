@@ -82,6 +82,7 @@ func (s *Service) look(cfg *config.Config, start int64, e store.QueueEntry) bool
 		s.Logger.Error("a half message is unreadable", "queueOffset", e.QueueOffset, "gone", gone, "err", err)
 		return gone
 	}
+	s.Stats.Got(topic.TransHalf, group, 1, int64(m.StoreSize)) // TransactionalMessageBridge.getMessage
 	id := identity(m)
 	claimed, superseded := s.table.tryClaim(e.QueueOffset, number(m, message.PropertyTransactionPreparedQueueOffset), id)
 	if !claimed {
@@ -155,7 +156,7 @@ func (s *Service) putAgain(c *message.Message) (next int64, done bool) {
 }
 
 // send sends CHECK_TRANSACTION_STATE (39), one way, to any live producer of the
-// group. The body is the record with the real topic and queue.
+// group. The body is the record with the real topic and queue, and WAIT=false.
 func (s *Service) send(cfg *config.Config, m *message.Message) {
 	name := property(m, message.PropertyProducerGroup)
 	ch := s.Producers.Pick(name)
@@ -169,7 +170,8 @@ func (s *Service) send(cfg *config.Config, m *message.Message) {
 		MsgID: wire.Some(id), TransactionID: wire.Some(id), OffsetMsgID: wire.Some(message.OffsetMessageID(m.StoreHost, m.PhyOffset)),
 	}
 	h.Bname = wire.Some(cfg.BrokerName)
-	shown := *m
+	// Java's record says so here, whatever the stored one says.
+	shown := again(m, message.PropertyWait, "false")
 	shown.Topic = property(m, message.PropertyRealTopic)
 	shown.QueueID = int32(max(number(m, message.PropertyRealQueueID), 0))
 	text, err := message.Append(nil, &shown)

@@ -271,7 +271,5 @@ func kept(r *store.PutResult) bool { return r.Status <= store.SlaveNotAvailable 
 
 // count keeps the statistics of a stored message.
 func (s *Service) count(name string, r *store.PutResult) {
-	s.Stats.Item(stats.TopicPutNums, name).Add(int64(r.Messages), 1)
-	s.Stats.Item(stats.TopicPutSize, name).Add(int64(r.Bytes), 1)
-	s.Stats.Item(stats.BrokerPutNums, s.Config.Get().BrokerClusterName).Add(int64(r.Messages), 1)
+	s.Stats.Stored(name, int64(r.Messages), int64(r.Bytes))
 }

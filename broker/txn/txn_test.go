@@ -314,8 +314,18 @@ func TestCheck_AsksUntilTheLimit(t *testing.T) {
 		require.Equal(t, "T", a.msg.Topic)
 		require.Equal(t, int32(3), a.msg.QueueID)
 		require.Equal(t, int32(7), a.msg.Flag)
+		require.Equal(t, "false", property(&a.msg, "WAIT"))
 		require.Equal(t, strconv.Itoa(n), property(&a.msg, "TRANSACTION_CHECK_TIMES"))
 	}
+	// TransactionalMessageBridge.getMessage counts each half message that is read.
+	got, ok := w.Stats.Lookup(stats.GroupGetNums, stats.TopicGroupKey(topic.TransHalf, group))
+	require.True(t, ok)
+	require.GreaterOrEqual(t, got.Value(), int64(3))
+	all, ok := w.Stats.Lookup(stats.BrokerGetNums, "c")
+	require.True(t, ok)
+	require.Equal(t, got.Value(), all.Value())
+	size, _ := w.Stats.Lookup(stats.GroupGetSize, stats.TopicGroupKey(topic.TransHalf, group))
+	require.Greater(t, size.Value(), 90*got.Value())
 	require.Empty(t, w.checks())
 	require.Equal(t, "a", w.bodies(topic.TransCheckMaxTime, 0))
 	require.Empty(t, w.checks())
