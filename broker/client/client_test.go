@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
@@ -124,9 +125,97 @@ func TestConsumers_PulledSubscriptionIsReused(t *testing.T) {
 	require.Same(t, &s, c.Pulled("G", "T", "*", "TAG", 1000))
 	require.Nil(t, c.Pulled("G", "T", "a", "TAG", 1000))
 	require.Same(t, &s, c.Subscription("G", "T"))
+	for range 3 { // in use, however old its version is
+		clk.Advance(9 * time.Minute)
+		require.Same(t, &s, c.Pulled("G", "T", "*", "TAG", 1000))
+		c.Sweep()
+		require.Same(t, &s, c.Subscription("G", "T"))
+	}
 	clk.Advance(10*time.Minute + time.Millisecond)
 	c.Sweep()
 	require.Nil(t, c.Subscription("G", "T"))
+}
+
+// A broker that started again knows nothing of a client whose heartbeats leave the
+// subscriptions out: it asks for them.
+func TestConsumers_WithoutSubAfterARestart(t *testing.T) {
+	c := NewConsumers(ConsumerOptions{Clock: clock.NewManual(time.UnixMilli(0))})
+	a, b := &fakePeer{}, &fakePeer{}
+	short := func(p Peer, id string) Registration {
+		r := registration(p, id)
+		r.WithoutSub, r.Fingerprint = true, 7
+		return r
+	}
+	full := registration(a, "a", sub("T", 1))
+	full.Fingerprint = 7
+	require.True(t, c.Register(short(a, "a")), "nobody has said the subscriptions")
+	require.True(t, c.Register(short(b, "b")), "nor has another member")
+	require.False(t, c.Register(full))
+	require.NotNil(t, c.Find("G").View().Subscription("T"))
+	require.False(t, c.Register(short(a, "a")))
+	require.False(t, c.Register(short(b, "b")))
+	require.NotNil(t, c.Find("G").View().Subscription("T"))
+}
+
+// A connection that closes costs what its own groups cost.
+func TestConsumers_ClosedLeavesOtherGroupsAlone(t *testing.T) {
+	c := NewConsumers(ConsumerOptions{Clock: clock.NewManual(time.UnixMilli(0))})
+	in := func(group string, p Peer) {
+		r := registration(p, "c", sub("T", 1))
+		r.Group = group
+		c.Register(r)
+	}
+	a, b, none := &fakePeer{}, &fakePeer{}, &fakePeer{}
+	in("A", a)
+	in("B", a)
+	in("B", b)
+	require.Len(t, c.peers[a], 2)
+	c.Closed(none)
+	c.Unregister("A", b, true)
+	require.NotNil(t, c.Find("A"))
+	c.Closed(a)
+	require.Nil(t, c.Find("A"))
+	require.True(t, c.Find("B").Has(b))
+	require.False(t, c.Find("B").Has(a))
+	require.Len(t, c.peers, 1)
+	c.Closed(b)
+	require.Empty(t, c.peers)
+	require.Empty(t, c.All())
+}
+
+func BenchmarkConsumers_Closed(b *testing.B) {
+	c := NewConsumers(ConsumerOptions{Clock: clock.NewManual(time.UnixMilli(0))})
+	for i := range 10_000 {
+		r := registration(&fakePeer{}, "c")
+		r.Group = fmt.Sprint("G", i)
+		c.Register(r)
+	}
+	for b.Loop() {
+		c.Closed(&fakePeer{})
+	}
+}
+
+// A client with two groups on one connection, and one with two connections: it is
+// found by its id as long as it is there (replies go by that).
+func TestProducers_ClientWithTwoGroups(t *testing.T) {
+	p := NewProducers(clock.NewManual(time.UnixMilli(0)), nil)
+	old, now := &fakePeer{}, &fakePeer{}
+	beat := func(group string, peer Peer) { p.Register(group, &Channel{Peer: peer, ClientID: "c"}) }
+	beat("A", old)
+	beat("B", old)
+	p.Unregister("B", old)
+	require.NotNil(t, p.Client("c"), "group A is still there")
+	beat("B", old)
+	p.Unregister("A", old)
+	require.NotNil(t, p.Client("c"), "group B is still there")
+	beat("B", now)
+	p.Closed(now)
+	beat("B", old)
+	require.Same(t, old, p.Client("c").Peer, "the older connection lives on")
+	p.Closed(old)
+	require.Nil(t, p.Client("c"))
+	require.Empty(t, p.peers)
+	require.Empty(t, p.groups)
 }
 
 func TestProducers_PickAndClient(t *testing.T) {

@@ -3,6 +3,7 @@ package client
 import (
 	"log/slog"
 	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,8 @@ type Consumers struct {
 
 	mu     sync.RWMutex // guards the maps
 	groups map[string]*Group
-	pulled map[string]*Group // subscriptions that came with pulls, without channels
+	peers  map[Peer]map[string]*Group    // the groups of a connection, by name
+	pulled map[string]map[string]*pulled // what came with pulls, by group and topic
 }
 
 // Group is one consumer group with at least one channel.
@@ -55,6 +57,7 @@ type View struct {
 	ConsumeFromWhere body.ConsumeFromWhere
 	Subscriptions    map[string]*body.SubscriptionData // by topic
 	Fingerprint      int32                             // of the last heartbeat
+	Told             bool                              // a heartbeat has said what the group subscribes to
 }
 
 // NewConsumers makes an empty registry.
@@ -69,7 +72,7 @@ func NewConsumers(opts ConsumerOptions) *Consumers {
 	if opts.SubscriptionExpiry == 0 {
 		opts.SubscriptionExpiry = 10 * time.Minute
 	}
-	return &Consumers{opts: opts, groups: map[string]*Group{}, pulled: map[string]*Group{}}
+	return &Consumers{opts: opts, groups: map[string]*Group{}, peers: map[Peer]map[string]*Group{}, pulled: map[string]map[string]*pulled{}}
 }
 
 // Find gives a live group or nil. The name may alias a frame.
@@ -145,8 +148,11 @@ type Registration struct {
 }
 
 // Register takes a heartbeat's entry in, and tells the members when the group
-// changed. It reports whether the group's last heartbeat had another
-// fingerprint (IS_SUB_CHANGE of a V2 heartbeat); a new group had none.
+// changed. It reports whether the client has to say its subscriptions again
+// (IS_SUB_CHANGE of a V2 heartbeat): the group's last heartbeat had another
+// fingerprint, or this one leaves the subscriptions out and nobody has said them
+// since the broker started. (Java misses the second, and refuses the pulls of such
+// a group until its clients start again.)
 func (c *Consumers) Register(r Registration) (fingerprintChanged bool) {
 	now := c.opts.Clock.NowMillis()
 	r.Channel.seen.Store(now)
@@ -158,11 +164,15 @@ func (c *Consumers) Register(r Registration) (fingerprintChanged bool) {
 		g.view.Store(&View{})
 		c.groups[r.Group] = g
 	}
+	if c.peers[r.Channel.Peer] == nil {
+		c.peers[r.Channel.Peer] = map[string]*Group{}
+	}
+	c.peers[r.Channel.Peer][g.Name] = g
 	g.mu.Lock()
 	c.mu.Unlock()
 	old := g.View()
 	fresh := len(g.channels) == 0
-	fingerprintChanged = !fresh && old.Fingerprint != r.Fingerprint
+	fingerprintChanged = !fresh && old.Fingerprint != r.Fingerprint || r.WithoutSub && !old.Told
 	changed := g.joinLocked(r.Channel, now)
 	subs, subsChanged := old.Subscriptions, false
 	if !r.WithoutSub {
@@ -173,7 +183,7 @@ func (c *Consumers) Register(r Registration) (fingerprintChanged bool) {
 	}
 	g.view.Store(&View{
 		ConsumeType: r.ConsumeType, MessageModel: r.MessageModel, ConsumeFromWhere: r.ConsumeFromWhere,
-		Subscriptions: subs, Fingerprint: r.Fingerprint,
+		Subscriptions: subs, Fingerprint: r.Fingerprint, Told: old.Told || !r.WithoutSub,
 	})
 	members := g.channelsLocked()
 	g.mu.Unlock()
@@ -229,61 +239,72 @@ func merge(old map[string]*body.SubscriptionData, list []body.SubscriptionData) 
 // Unregister takes a connection out of a group (UNREGISTER_CLIENT, 35).
 func (c *Consumers) Unregister(group string, peer Peer, notify bool) {
 	if g := c.Find(group); g != nil {
-		c.leave(g, notify, func(ch *Channel) bool { return ch.Peer == peer })
+		c.leave(g, notify, peer)
 	}
 }
 
-// Closed takes a closed connection out of all groups.
+// Closed takes a closed connection out of its groups. What it does grows with
+// these groups alone.
 func (c *Consumers) Closed(peer Peer) {
-	for _, g := range c.All() {
-		c.leave(g, true, func(ch *Channel) bool { return ch.Peer == peer })
+	c.mu.RLock()
+	groups := maps.Clone(c.peers[peer])
+	c.mu.RUnlock()
+	for _, g := range groups {
+		c.leave(g, true, peer)
 	}
 }
 
 // Sweep drops channels that were silent too long, closes their connections, and
-// forgets subscriptions of pulls that are too old.
+// forgets subscriptions of pulls that were not used for long.
 func (c *Consumers) Sweep() {
 	now := c.opts.Clock.NowMillis()
 	for _, g := range c.All() {
-		gone := c.leave(g, true, func(ch *Channel) bool { return now-ch.LastSeen() > c.opts.Expiry.Milliseconds() })
-		for _, ch := range gone {
+		for _, ch := range c.leave(g, true, g.silent(now-c.opts.Expiry.Milliseconds())...) {
 			c.opts.Logger.Warn("consumer channel expired", "group", g.Name, "client", ch.ClientID, "addr", ch.Peer.RemoteAddr())
 			ch.Peer.Close()
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for name, g := range c.pulled {
-		v := g.View()
-		kept := maps.Clone(v.Subscriptions)
-		maps.DeleteFunc(kept, func(_ string, s *body.SubscriptionData) bool {
-			return now-s.SubVersion > c.opts.SubscriptionExpiry.Milliseconds()
-		})
-		if len(kept) == 0 {
-			delete(c.pulled, name)
-		} else if len(kept) < len(v.Subscriptions) {
-			next := *v
-			next.Subscriptions = kept
-			g.view.Store(&next)
-		}
-	}
+	c.sweepPulled(now)
 }
 
-// leave removes the channels that which chooses and drops the group when it was
-// the last.
-func (c *Consumers) leave(g *Group, notify bool, which func(*Channel) bool) (gone []*Channel) {
+// silent lists the connections that were last heard of before a time in ms.
+func (g *Group) silent(before int64) (peers []Peer) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for peer, ch := range g.channels {
+		if ch.LastSeen() < before {
+			peers = append(peers, peer)
+		}
+	}
+	return peers
+}
+
+// leave removes channels and drops the group when they were the last.
+func (c *Consumers) leave(g *Group, notify bool, peers ...Peer) (gone []*Channel) {
+	if len(peers) == 0 {
+		return nil
+	}
 	c.mu.Lock()
 	g.mu.Lock()
-	for id, ch := range g.channels {
-		if which(ch) {
-			delete(g.channels, id)
+	for _, peer := range peers {
+		if ch := g.channels[peer]; ch != nil {
+			delete(g.channels, peer)
 			gone = append(gone, ch)
+		}
+		if of := c.peers[peer]; of[g.Name] == g {
+			delete(of, g.Name)
+			if len(of) == 0 {
+				delete(c.peers, peer)
+			}
 		}
 	}
 	if len(g.channels) == 0 && c.groups[g.Name] == g {
 		delete(c.groups, g.Name)
 	}
-	members := g.channelsLocked()
+	var members []*Channel
+	if len(gone) > 0 {
+		members = slices.Collect(maps.Values(g.channels))
+	}
 	g.mu.Unlock()
 	c.mu.Unlock()
 	if len(gone) > 0 {
@@ -332,46 +353,7 @@ func (c *Consumers) Subscription(group, topic string) *body.SubscriptionData {
 			return s
 		}
 	}
-	c.mu.RLock()
-	g := c.pulled[group]
-	c.mu.RUnlock()
-	if g == nil {
-		return nil
-	}
-	return g.View().Subscription(topic)
-}
-
-// Pulled gives the remembered subscription of a pulling consumer when its text,
-// type and version are these, so that it need not be parsed again; else nil. The
-// strings may alias a frame.
-func (c *Consumers) Pulled(group, topic, expression, expressionType string, version int64) *body.SubscriptionData {
-	c.mu.RLock()
-	g := c.pulled[group]
-	c.mu.RUnlock()
-	if g == nil {
-		return nil
-	}
-	s := g.View().Subscription(topic)
-	if s == nil || s.SubString != expression || s.ExpressionType != expressionType || s.SubVersion != version {
-		return nil
-	}
-	return s
-}
-
-// RememberPull keeps a subscription that came with a pull (compensation data).
-func (c *Consumers) RememberPull(group string, sub *body.SubscriptionData) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	g := c.pulled[group]
-	if g == nil {
-		g = &Group{Name: group}
-		g.view.Store(&View{ConsumeType: body.ConsumePassively, MessageModel: body.Clustering, Subscriptions: map[string]*body.SubscriptionData{}})
-		c.pulled[group] = g
-	}
-	next := *g.View()
-	next.Subscriptions = maps.Clone(next.Subscriptions)
-	next.Subscriptions[sub.Topic] = sub
-	g.view.Store(&next)
+	return c.pulledOf(group, topic)
 }
 
 // GroupsOf lists the live groups that subscribe to a topic, sorted.

@@ -20,8 +20,9 @@ type Producers struct {
 
 	mu      sync.Mutex // guards the rest; a leaf
 	groups  map[string]map[Peer]*Channel
-	clients map[string]*Channel // by client id
-	next    int                 // round robin of Pick
+	peers   map[Peer]map[string]*Channel // the same by connection and group
+	clients map[string]*Channel          // by client id
+	next    int                          // round robin of Pick
 }
 
 // NewProducers makes an empty registry.
@@ -29,7 +30,8 @@ func NewProducers(c clock.Clock, logger *slog.Logger) *Producers {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Producers{clock: clock.Or(c), logger: logger, groups: map[string]map[Peer]*Channel{}, clients: map[string]*Channel{}}
+	return &Producers{clock: clock.Or(c), logger: logger, groups: map[string]map[Peer]*Channel{},
+		peers: map[Peer]map[string]*Channel{}, clients: map[string]*Channel{}}
 }
 
 // Register takes a heartbeat's producer entry in. ch is kept when the connection
@@ -45,51 +47,82 @@ func (p *Producers) Register(group string, ch *Channel) {
 	}
 	if old := g[ch.Peer]; old != nil {
 		old.seen.Store(ch.LastSeen())
+		if p.clients[old.ClientID] == nil {
+			p.clients[old.ClientID] = old // a newer connection of the client had the place, and is gone
+		}
 		return
 	}
 	g[ch.Peer] = ch
+	if p.peers[ch.Peer] == nil {
+		p.peers[ch.Peer] = map[string]*Channel{}
+	}
+	p.peers[ch.Peer][group] = ch
 	p.clients[ch.ClientID] = ch
 	p.logger.Info("producer joined", "group", group, "client", ch.ClientID, "addr", ch.Peer.RemoteAddr())
 }
 
 // Unregister takes a connection out of a group.
 func (p *Producers) Unregister(group string, peer Peer) {
-	p.remove(func(g string, ch *Channel) bool { return g == group && ch.Peer == peer })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.removeLocked(group, p.groups[group][peer])
 }
 
-// Closed takes a closed connection out of all groups.
+// Closed takes a closed connection out of its groups. What it does grows with
+// these groups alone.
 func (p *Producers) Closed(peer Peer) {
-	p.remove(func(_ string, ch *Channel) bool { return ch.Peer == peer })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for group, ch := range p.peers[peer] {
+		p.removeLocked(group, ch)
+	}
 }
 
 // Sweep drops channels that were silent too long and closes their connections.
 func (p *Producers) Sweep() {
-	now := p.clock.NowMillis()
-	for _, ch := range p.remove(func(_ string, ch *Channel) bool { return now-ch.LastSeen() > producerExpiry.Milliseconds() }) {
+	before := p.clock.NowMillis() - producerExpiry.Milliseconds()
+	var gone []*Channel
+	p.mu.Lock()
+	for group, g := range p.groups {
+		for _, ch := range g {
+			if ch.LastSeen() < before {
+				p.removeLocked(group, ch)
+				gone = append(gone, ch)
+			}
+		}
+	}
+	p.mu.Unlock()
+	for _, ch := range gone {
 		p.logger.Warn("producer channel expired", "client", ch.ClientID, "addr", ch.Peer.RemoteAddr())
 		ch.Peer.Close()
 	}
 }
 
-func (p *Producers) remove(which func(group string, ch *Channel) bool) (gone []*Channel) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for name, g := range p.groups {
-		for id, ch := range g {
-			if !which(name, ch) {
-				continue
-			}
-			delete(g, id)
-			gone = append(gone, ch)
-			if p.clients[ch.ClientID] == ch {
-				delete(p.clients, ch.ClientID)
-			}
-		}
-		if len(g) == 0 {
-			delete(p.groups, name)
+// removeLocked takes a channel, which may be nil, out of a group. The client is
+// found by its id as long as another group of the connection has it. REQUIRES: p.mu.
+func (p *Producers) removeLocked(group string, ch *Channel) {
+	if ch == nil {
+		return
+	}
+	delete(p.groups[group], ch.Peer)
+	if len(p.groups[group]) == 0 {
+		delete(p.groups, group)
+	}
+	rest := p.peers[ch.Peer]
+	delete(rest, group)
+	if len(rest) == 0 {
+		delete(p.peers, ch.Peer)
+	}
+	if p.clients[ch.ClientID] != ch {
+		return
+	}
+	delete(p.clients, ch.ClientID)
+	for _, other := range rest {
+		if other.ClientID == ch.ClientID {
+			p.clients[ch.ClientID] = other
+			return
 		}
 	}
-	return gone
 }
 
 // Channels gives the live channels of a group.
