@@ -10,10 +10,21 @@ import (
 type Removal struct {
 	Cluster, Addr, Name string
 	ID                  int64
+	// Conn is the connection of the registration that is meant: one that came since
+	// on another connection stays. nil = any.
+	Conn Conn
 }
 
-// Unregister queues a removal; false when the queue is full.
+// Unregister queues a removal of the broker as it is registered now; false when
+// the queue is full.
 func (t *Table) Unregister(r Removal) bool {
+	if r.Conn == nil {
+		t.mu.RLock()
+		if l := t.live[brokerKey{r.Cluster, r.Addr}]; l != nil {
+			r.Conn = l.conn
+		}
+		t.mu.RUnlock()
+	}
 	select {
 	case t.removals <- r:
 		return true
@@ -35,14 +46,15 @@ func (t *Table) Disconnected(c Conn) {
 	}
 	t.mu.RUnlock()
 	for _, k := range keys {
-		t.lost(k)
+		t.lost(k, c)
 	}
 }
 
-// lost queues the removal of a live broker, if a set has its address.
-func (t *Table) lost(k brokerKey) {
+// lost queues the removal of a broker that was live on a connection, if a set has
+// its address.
+func (t *Table) lost(k brokerKey, c Conn) {
 	t.mu.RLock()
-	r, ok := Removal{Cluster: k.cluster, Addr: k.addr}, false
+	r, ok := Removal{Cluster: k.cluster, Addr: k.addr, Conn: c}, false
 search:
 	for name, set := range t.brokers {
 		if set.cluster != k.cluster {
@@ -98,7 +110,7 @@ func (t *Table) scan() {
 		if c != nil {
 			c.Close()
 		}
-		t.lost(k)
+		t.lost(k, c)
 	}
 }
 
@@ -108,6 +120,10 @@ func (t *Table) Remove(rs []Removal) {
 	t.mu.Lock()
 	gone, fewer, changed := map[string]bool{}, map[string]bool{}, map[string]string{}
 	for _, r := range rs {
+		if l := t.live[brokerKey{r.Cluster, r.Addr}]; l != nil && r.Conn != nil && l.conn != r.Conn {
+			t.log.Info("broker stays: it has registered again", "cluster", r.Cluster, "broker", r.Name, "addr", r.Addr)
+			continue
+		}
 		removed, lowest := t.removeLocked(r)
 		if removed {
 			gone[r.Name] = true

@@ -28,7 +28,7 @@ var rewrite = flag.Bool("rewrite", false, "write the results of the scripts into
 //	         [timeout=ms] [conn=c] [filters=f,g] topics=T1,T2:4 (name:perm)
 //	unregister addr=a name=b id=0 [cluster=C]        queued
 //	remove addr=a name=b id=0 …; addr=…              at once, as one batch
-//	disconnect c | heartbeat a | advance 1s          the clock; then the scan and the queue
+//	disconnect c | lose c (queued) | heartbeat a | advance 1s          the clock; then the scan and the queue
 //	query addr [version]
 //	route T [zone] | cluster | members b | topics | clustertopics C | system
 //	wipe b | add b | delete T [C] | regtopic T b1,b2
@@ -131,6 +131,8 @@ func (r *runner) do(t *testing.T, w []string, a map[string]string, line string) 
 	case "disconnect":
 		r.table.Disconnected(r.conn(w[1]))
 		r.settle()
+	case "lose":
+		r.table.Disconnected(r.conn(w[1]))
 	case "heartbeat":
 		r.table.Heartbeat("C1", w[1])
 	case "advance":
