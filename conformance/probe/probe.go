@@ -27,6 +27,8 @@ const (
 	ConsumersOfGroup     = 38
 	LockQueues           = 41
 	UnlockQueues         = 42
+	BrokerConfig         = 26
+	RuntimeInfo          = 28
 	UnregisterBroker     = 104
 	RouteByTopic         = 105
 	ClusterInfo          = 106
@@ -41,6 +43,7 @@ const (
 	DeleteTopicInBroker  = 215
 	DeleteTopicInNames   = 216
 	ResetOffset          = 222
+	NamesConfig          = 319
 )
 
 // Response codes that the conformance tests look at.
@@ -217,10 +220,28 @@ type Route struct {
 	Brokers []Broker `json:"brokerDatas"`
 }
 
-// RouteOf asks the name server for the route of topic. An unknown topic is an
-// *Error with TopicNotExist.
-func RouteOf(ctx context.Context, nameServer, topic string) (*Route, error) {
-	a, err := Call(ctx, nameServer, RouteByTopic, map[string]string{"topic": topic, "acceptStandardJsonOnly": "true"}, nil)
+// NameServers splits a list of name servers as clients take it,
+// "10.0.0.1:9876;10.0.0.2:9876".
+func NameServers(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ';' || r == ' ' })
+}
+
+// ask calls the name servers of a list in turn until one answers, whatever it
+// says.
+func ask(ctx context.Context, nameServers string, code int, fields map[string]string) (a *Answer, err error) {
+	err = errors.New("no name server is given")
+	for _, addr := range NameServers(nameServers) {
+		if a, err = Call(ctx, addr, code, fields, nil); err == nil || CodeOf(err) >= 0 {
+			return a, err
+		}
+	}
+	return nil, err
+}
+
+// RouteOf asks the name servers, of which the first that answers counts, for the
+// route of topic. An unknown topic is an *Error with TopicNotExist.
+func RouteOf(ctx context.Context, nameServers, topic string) (*Route, error) {
+	a, err := ask(ctx, nameServers, RouteByTopic, map[string]string{"topic": topic, "acceptStandardJsonOnly": "true"})
 	if err != nil {
 		return nil, err
 	}
@@ -231,10 +252,10 @@ func RouteOf(ctx context.Context, nameServer, topic string) (*Route, error) {
 	return &r, nil
 }
 
-// Masters returns the addresses of the brokers with id 0, by broker name, in
-// all clusters that the name server knows.
-func Masters(ctx context.Context, nameServer string) (map[string]string, error) {
-	a, err := Call(ctx, nameServer, ClusterInfo, nil, nil)
+// Brokers returns the broker sets that the name servers know, by name, in all
+// clusters; the first name server that answers counts.
+func Brokers(ctx context.Context, nameServers string) (map[string]Broker, error) {
+	a, err := ask(ctx, nameServers, ClusterInfo, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -244,8 +265,18 @@ func Masters(ctx context.Context, nameServer string) (map[string]string, error) 
 	if err := Unmarshal(a.Body, &info); err != nil {
 		return nil, fmt.Errorf("cluster info %q: %w", a.Body, err)
 	}
-	m := make(map[string]string, len(info.Table))
-	for name, b := range info.Table {
+	return info.Table, nil
+}
+
+// Masters returns the addresses of the brokers with id 0, by broker name, in
+// all clusters that the name servers know.
+func Masters(ctx context.Context, nameServers string) (map[string]string, error) {
+	sets, err := Brokers(ctx, nameServers)
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]string, len(sets))
+	for name, b := range sets {
 		if addr := b.Addrs["0"]; addr != "" {
 			m[name] = addr
 		}
@@ -263,11 +294,26 @@ func PutTopic(ctx context.Context, broker, topic string, queues int) error {
 	return err
 }
 
-// DropTopic removes a topic from one broker and from the name server.
-func DropTopic(ctx context.Context, nameServer, broker, topic string) error {
+// DropTopic removes a topic from one broker and from all name servers of a list.
+func DropTopic(ctx context.Context, nameServers, broker, topic string) error {
 	_, err := Call(ctx, broker, DeleteTopicInBroker, map[string]string{"topic": topic}, nil)
-	_, err2 := Call(ctx, nameServer, DeleteTopicInNames, map[string]string{"topic": topic}, nil)
-	return errors.Join(err, err2)
+	for _, ns := range NameServers(nameServers) {
+		_, err2 := Call(ctx, ns, DeleteTopicInNames, map[string]string{"topic": topic}, nil)
+		err = errors.Join(err, err2)
+	}
+	return err
+}
+
+// Properties reads lines of key=value, as brokers and name servers show their
+// settings.
+func Properties(text string) map[string]string {
+	m := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			m[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		}
+	}
+	return m
 }
 
 // PutGroup creates a consumer group on one broker.

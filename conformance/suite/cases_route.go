@@ -73,7 +73,7 @@ func routeDelete(ctx context.Context, e *Env) {
 }
 
 func adminGo(ctx context.Context, e *Env) {
-	a, err := admin.NewAdmin(admin.WithResolver(primitive.NewPassthroughResolver([]string{e.NameServer})))
+	a, err := admin.NewAdmin(admin.WithResolver(primitive.NewPassthroughResolver(probe.NameServers(e.NameServer))))
 	e.NoError(err, "making an admin client")
 	defer func() { _ = a.Close() }()
 	topic := e.Name("admin")
@@ -95,7 +95,7 @@ func adminGo(ctx context.Context, e *Env) {
 	e.True(ok, "the group is not in the list of %d groups", len(groups.SubscriptionGroupTable))
 
 	e.NoError(a.DeleteTopic(ctx, admin.WithTopicDelete(topic), admin.WithBrokerAddrDelete(e.Broker),
-		admin.WithNameSrvAddr([]string{e.NameServer})), "deleting the topic")
+		admin.WithNameSrvAddr(probe.NameServers(e.NameServer))), "deleting the topic")
 	e.Eventually("no route", func() (bool, string) {
 		_, err := probe.RouteOf(ctx, e.NameServer, topic)
 		return probe.CodeOf(err) == probe.TopicNotExist, fmt.Sprint(err)

@@ -309,7 +309,13 @@ func sendAutoCreate(ctx context.Context, e *Env) {
 	e.NoError(err, "sending to a topic that does not exist")
 	e.dropLater(topic)
 	e.True(res.MessageQueue.QueueId < 4, "queue %d", res.MessageQueue.QueueId)
-	e.AwaitRoute(topic, 4)
+	e.Eventually("a route with four queues", func() (bool, string) { // on the broker that the producer chose
+		r, err := probe.RouteOf(ctx, e.NameServer, topic)
+		if err != nil {
+			return false, err.Error()
+		}
+		return len(r.Queues) == 1 && r.Queues[0].Write == 4 && r.Queues[0].Read == 4, fmt.Sprintf("%+v", r.Queues)
+	})
 	e.AwaitBodies([]string{"message 0"}, e.Push(e.Group(), topic, All, Accept))
 }
 

@@ -64,8 +64,8 @@ func trace(ctx context.Context, e *Env, traces string) {
 func (s childSpec) trace() error {
 	topic, traces, _ := strings.Cut(s.Topic, " ")
 	cfg := &primitive.TraceConfig{TraceTopic: traces, GroupName: s.Group + "-trace", Access: primitive.Local,
-		NamesrvAddrs: primitive.NamesrvAddr{s.NameServer}}
-	p, err := rocketmq.NewProducer(producer.WithNameServer(primitive.NamesrvAddr{s.NameServer}), producer.WithGroupName(s.Group+"-p"),
+		NamesrvAddrs: probe.NameServers(s.NameServer)}
+	p, err := rocketmq.NewProducer(producer.WithNameServer(probe.NameServers(s.NameServer)), producer.WithGroupName(s.Group+"-p"),
 		producer.WithInstanceName(s.Instance), producer.WithTrace(cfg))
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (s childSpec) trace() error {
 	if err := p.Start(); err != nil {
 		return err
 	}
-	c, err := rocketmq.NewPushConsumer(consumer.WithNameServer(primitive.NamesrvAddr{s.NameServer}), consumer.WithGroupName(s.Group),
+	c, err := rocketmq.NewPushConsumer(consumer.WithNameServer(probe.NameServers(s.NameServer)), consumer.WithGroupName(s.Group),
 		consumer.WithInstance(s.Instance), consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset), consumer.WithTrace(cfg))
 	if err != nil {
 		return err

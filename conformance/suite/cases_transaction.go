@@ -9,6 +9,8 @@ import (
 	rocketmq "github.com/apache/rocketmq-client-go/v2"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/producer"
+
+	"github.com/merlinmq/merlin/conformance/probe"
 )
 
 func transactionCases() []Case {
@@ -54,7 +56,7 @@ func (e *Env) transactional(v *verdicts) rocketmq.TransactionProducer {
 
 func (e *Env) transactionalIn(group string, v *verdicts) rocketmq.TransactionProducer {
 	p, err := rocketmq.NewTransactionProducer(v,
-		producer.WithNameServer(primitive.NamesrvAddr{e.NameServer}),
+		producer.WithNameServer(probe.NameServers(e.NameServer)),
 		producer.WithGroupName(group),
 		producer.WithInstanceName(e.Name("i")),
 	)

@@ -15,6 +15,8 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/producer"
+
+	"github.com/merlinmq/merlin/conformance/probe"
 )
 
 // childEnv carries what a child process is to consume.
@@ -58,7 +60,7 @@ func Child() {
 func (s childSpec) prepare() error {
 	unknown := func(string) primitive.LocalTransactionState { return primitive.UnknowState }
 	p, err := rocketmq.NewTransactionProducer(&verdicts{local: unknown, check: unknown},
-		producer.WithNameServer(primitive.NamesrvAddr{s.NameServer}), producer.WithGroupName(s.Group), producer.WithInstanceName(s.Instance))
+		producer.WithNameServer(probe.NameServers(s.NameServer)), producer.WithGroupName(s.Group), producer.WithInstanceName(s.Instance))
 	if err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func (s childSpec) prepare() error {
 // consume prints what it gets.
 func (s childSpec) consume() error {
 	c, err := rocketmq.NewPushConsumer(
-		consumer.WithNameServer(primitive.NamesrvAddr{s.NameServer}),
+		consumer.WithNameServer(probe.NameServers(s.NameServer)),
 		consumer.WithGroupName(s.Group),
 		consumer.WithInstance(s.Instance),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +20,8 @@ import (
 // fail. It belongs to one run of one case; Fail and Logf may be called from any
 // goroutine, the rest only from the case's.
 type Env struct {
-	// NameServer is the address that clients get.
+	// NameServer is the address that clients get, or several separated by
+	// semicolons.
 	NameServer string
 	// Broker is the address of the broker set that topics are made on.
 	Broker string
@@ -28,6 +30,7 @@ type Env struct {
 
 	ctx     context.Context
 	c       *Case
+	cluster *Cluster
 	prefix  string
 	names   int
 	disturb func() error
@@ -41,7 +44,8 @@ type Env struct {
 	start  time.Time
 }
 
-func runID() string {
+// NewID returns a random part for the names of a run.
+func NewID() string {
 	var b [4]byte
 	_, _ = rand.Read(b[:])
 	return hex.EncodeToString(b[:])
@@ -49,7 +53,7 @@ func runID() string {
 
 func newEnv(ctx context.Context, r *run, c *Case, disturb func() error) *Env {
 	return &Env{NameServer: r.o.NameServer, Broker: r.o.Cluster.Broker, BrokerName: r.o.Cluster.BrokerName,
-		ctx: ctx, c: c, prefix: "conf-" + r.id + "-" + c.Name, disturb: disturb, start: time.Now()}
+		ctx: ctx, c: c, cluster: r.o.Cluster, prefix: "conf-" + r.id + "-" + c.Name, disturb: disturb, start: time.Now()}
 }
 
 func (e *Env) result() Result {
@@ -212,8 +216,11 @@ func (e *Env) dropLater(topic string) {
 	e.Cleanup(func() {
 		ctx, cancel := uninterrupted(e.ctx)
 		defer cancel()
-		if err := probe.DropTopic(ctx, e.NameServer, e.Broker, topic); err != nil {
-			e.Logf("removing topic %s: %v", topic, err)
+		// A topic that is made by its first message may be on any broker.
+		for _, broker := range e.cluster.brokers {
+			if err := probe.DropTopic(ctx, e.cluster.all(), broker, topic); err != nil {
+				e.Logf("removing topic %s: %v", topic, err)
+			}
 		}
 	})
 }
@@ -226,17 +233,20 @@ func (e *Env) AwaitRoute(topic string, queues int) {
 	})
 }
 
+// hasRoute asks all name servers: a client may be at any of them.
 func (e *Env) hasRoute(ctx context.Context, topic string, queues int) (bool, string) {
-	r, err := probe.RouteOf(ctx, e.NameServer, topic)
-	if err != nil {
-		return false, err.Error()
-	}
-	for _, q := range r.Queues {
-		if q.BrokerName == e.BrokerName && q.Write == queues && q.Read == queues {
-			return true, ""
+	for _, ns := range e.cluster.NameServers {
+		r, err := probe.RouteOf(ctx, ns, topic)
+		if err != nil {
+			return false, ns + ": " + err.Error()
+		}
+		if !slices.ContainsFunc(r.Queues, func(q probe.Queue) bool {
+			return q.BrokerName == e.BrokerName && q.Write == queues && q.Read == queues
+		}) {
+			return false, fmt.Sprintf("%s: %+v", ns, r.Queues)
 		}
 	}
-	return false, fmt.Sprintf("%+v", r.Queues)
+	return true, ""
 }
 
 // Group returns the name of a new consumer group whose retry topic exists and
@@ -249,7 +259,7 @@ func (e *Env) Group() string {
 		ctx, cancel := uninterrupted(e.ctx)
 		defer cancel()
 		for _, t := range []string{"%RETRY%" + g, "%DLQ%" + g} {
-			_ = probe.DropTopic(ctx, e.NameServer, e.Broker, t)
+			_ = probe.DropTopic(ctx, e.cluster.all(), e.Broker, t)
 		}
 		if err := probe.DropGroup(ctx, e.Broker, g); err != nil {
 			e.Logf("removing group %s: %v", g, err)

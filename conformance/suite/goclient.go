@@ -15,6 +15,8 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/producer"
 	"github.com/apache/rocketmq-client-go/v2/rlog"
+
+	"github.com/merlinmq/merlin/conformance/probe"
 )
 
 // quiet drops what the client logs: a cluster that is restarted under it makes
@@ -46,7 +48,7 @@ func quietClient() {
 // case. It does not compress and does not retry, so that each answer is seen.
 func (e *Env) Producer(opts ...producer.Option) rocketmq.Producer {
 	all := append([]producer.Option{
-		producer.WithNameServer(primitive.NamesrvAddr{e.NameServer}),
+		producer.WithNameServer(probe.NameServers(e.NameServer)),
 		producer.WithGroupName(e.Name("p")),
 		producer.WithInstanceName(e.Name("i")),
 		producer.WithRetry(0),
@@ -140,7 +142,7 @@ func (e *Env) Push(group, topic string, sel consumer.MessageSelector, h Handler,
 
 func (e *Env) tryPush(group, topic string, sel consumer.MessageSelector, h Handler, opts ...consumer.Option) (*Inbox, error) {
 	all := append([]consumer.Option{
-		consumer.WithNameServer(primitive.NamesrvAddr{e.NameServer}),
+		consumer.WithNameServer(probe.NameServers(e.NameServer)),
 		consumer.WithGroupName(group),
 		consumer.WithInstance(e.Name("i")),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),
@@ -276,7 +278,7 @@ func list(s []string) string {
 // it is told to.
 func (e *Env) Pull(group, topic string, sel consumer.MessageSelector) rocketmq.PullConsumer {
 	c, err := rocketmq.NewPullConsumer(
-		consumer.WithNameServer(primitive.NamesrvAddr{e.NameServer}),
+		consumer.WithNameServer(probe.NameServers(e.NameServer)),
 		consumer.WithGroupName(group),
 		consumer.WithInstance(e.Name("i")),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),

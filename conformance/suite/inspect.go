@@ -1,11 +1,13 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,15 +82,24 @@ func otherDelays(_ int32, conf map[string]string) string {
 // said about the cluster.
 var ErrUnreachable = errors.New("cannot be reached")
 
-// Cluster is what a look at a cluster before the run has shown.
+// Cluster is what a look at one broker set of a cluster before the run has shown.
 type Cluster struct {
-	NameServer string
-	// BrokerName and Broker are the set that cases work on, the first by name.
-	BrokerName, Broker string
+	// NameServer is the address that clients are given: one or several, separated
+	// by semicolons. NameServers are all that have to do with the cluster and
+	// answer: those, and those that its brokers register with.
+	NameServer  string
+	NameServers []string
+	// BrokerName, Broker and ClusterName are the set that cases work on, its
+	// master's address and its cluster's name.
+	BrokerName, Broker, ClusterName string
 	// Masters is how many broker sets with a master there are.
 	Masters int
-	// Server is the broker's language and version as it tells them: "JAVA V5_3_3".
+	// Server is the broker's language and version as it tells them: "JAVA V5_3_3",
+	// "Merlin as JAVA V5_3_3" where it says that it is no Java broker.
 	Server string
+	// Implementation is what the broker says that it is, NamesImplementation what
+	// the name server does: "Merlin", or empty, which Java servers are.
+	Implementation, NamesImplementation string
 	// Refuses is empty, or says why no case can run here: the cluster takes no
 	// topics or messages from this client.
 	Refuses string
@@ -98,7 +109,10 @@ type Cluster struct {
 	// Notes are things that a reader of the report should know.
 	Notes []string
 
-	lacks []lack
+	config        map[string]string // settings; empty when the broker does not show them
+	lacks         []lack
+	brokers       map[string]string // all masters, by name
+	registersWith []string          // name servers, as the broker's settings have them
 }
 
 type lack struct {
@@ -106,44 +120,142 @@ type lack struct {
 	why string
 }
 
-// brokerConfig is GET_BROKER_CONFIG.
-const brokerConfig = 26
+// Look says what Inspect looks at.
+type Look struct {
+	// NameServer is host:port, or several separated by semicolons.
+	NameServer string
+	// Match leaves out the brokers whose name it does not match; nil matches all.
+	Match *regexp.Regexp
+	// ReadOnly says that nothing may be made, not even a topic to see whether that
+	// is permitted.
+	ReadOnly bool
+	// ID is part of the name of that topic, "conf-ID-may-i"; empty is a random one.
+	ID string
+}
 
-// Inspect looks at a cluster: who answers, what is turned off, and whether this
-// client may make a topic, which it removes again. The error wraps
-// ErrUnreachable when a server does not answer.
+// Inspect looks at a cluster and returns its first broker set by name.
 func Inspect(ctx context.Context, nameServer string) (*Cluster, error) {
+	all, err := Look{NameServer: nameServer}.Inspect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// Inspect looks at every broker set that has a master, in the order of their
+// names: who answers, what is turned off, and whether this client may make a
+// topic, which it removes again. The error wraps ErrUnreachable when a server does
+// not answer.
+func (l Look) Inspect(ctx context.Context) ([]*Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	masters, err := probe.Masters(ctx, nameServer)
+	sets, err := probe.Brokers(ctx, l.NameServer)
 	if err != nil {
-		return nil, notAnswering("name server "+nameServer, err)
+		return nil, notAnswering("name server "+l.NameServer, err)
+	}
+	masters := map[string]string{}
+	for name, b := range sets {
+		if addr := b.Addrs["0"]; addr != "" {
+			masters[name] = addr
+		}
 	}
 	if len(masters) == 0 {
-		return nil, fmt.Errorf("name server %s %w: it knows no broker with id 0", nameServer, ErrUnreachable)
+		return nil, fmt.Errorf("name server %s %w: it knows no broker with id 0", l.NameServer, ErrUnreachable)
 	}
-	names := make([]string, 0, len(masters))
-	for n := range masters {
-		names = append(names, n)
+	var all []*Cluster
+	for _, name := range slices.Sorted(maps.Keys(masters)) {
+		if l.Match != nil && !l.Match.MatchString(name) {
+			continue
+		}
+		c := &Cluster{NameServer: l.NameServer, NameServers: probe.NameServers(l.NameServer), BrokerName: name, Broker: masters[name],
+			ClusterName: sets[name].Cluster, Masters: len(masters), brokers: masters}
+		if err := c.inspect(ctx); err != nil {
+			return nil, err
+		}
+		all = append(all, c)
 	}
-	sort.Strings(names)
-	c := &Cluster{NameServer: nameServer, BrokerName: names[0], Broker: masters[names[0]], Masters: len(masters)}
-	a, err := probe.Do(ctx, c.Broker, brokerConfig, nil, nil)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no broker of name server %s has a name that matches %q", l.NameServer, l.Match)
+	}
+	c := all[0]
+	for _, ns := range c.NameServers {
+		a, err := probe.Do(ctx, ns, probe.NamesConfig, nil, nil)
+		if err != nil {
+			return nil, notAnswering("name server "+ns, err)
+		}
+		c.NamesImplementation = a.Fields[version.Field]
+	}
+	if others := elsewhere(ctx, all); len(others) > 0 {
+		for _, o := range all {
+			o.NameServers = append(slices.Clone(c.NameServers), others...)
+		}
+	}
+	for _, o := range all {
+		o.NamesImplementation = c.NamesImplementation
+		if o.Refuses == "" && !l.ReadOnly {
+			o.tryTopic(ctx, cmp.Or(l.ID, NewID()))
+		}
+	}
+	return all, nil
+}
+
+// elsewhere finds the name servers that the brokers register with besides the
+// ones given: what cases make appears there, too.
+func elsewhere(ctx context.Context, all []*Cluster) []string {
+	var found []string
+	for _, c := range all {
+		for _, ns := range c.registersWith {
+			if slices.Contains(c.NameServers, ns) || slices.Contains(found, ns) {
+				continue
+			}
+			if _, err := probe.Masters(ctx, ns); err != nil {
+				c.Notes = append(c.Notes, fmt.Sprintf("the broker registers with the name server %s, too, which does not answer here: topics that the cases made may stay there (%v)", ns, err))
+				continue
+			}
+			found = append(found, ns)
+		}
+	}
+	return found
+}
+
+// inspect asks the broker what it is and how it is set.
+func (c *Cluster) inspect(ctx context.Context) error {
+	a, err := probe.Do(ctx, c.Broker, probe.BrokerConfig, nil, nil)
 	if err != nil {
-		return nil, notAnswering(fmt.Sprintf("broker %s, which name server %s places at %s,", c.BrokerName, nameServer, c.Broker), err)
+		return notAnswering(fmt.Sprintf("broker %s, which name server %s places at %s,", c.BrokerName, c.NameServer, c.Broker), err)
 	}
 	c.Server = strings.TrimSpace(a.Language + " " + version.Name(int32(a.Version)))
+	if info, err := probe.Do(ctx, c.Broker, probe.RuntimeInfo, nil, nil); err == nil {
+		c.Implementation = info.Fields[version.Field]
+	}
+	if c.Implementation != "" {
+		c.Server = c.Implementation + " as " + c.Server
+	}
 	if a.Code == probe.Success {
-		c.readConfig(int32(a.Version), properties(string(a.Body)))
-	} else {
-		c.Guarded = Denied(fmt.Sprintf("code %d: %s", a.Code, a.Remark))
-		c.Notes = append(c.Notes, fmt.Sprintf("the broker does not show its configuration (code %d: %s): features that are turned off show as failures", a.Code, a.Remark))
+		c.readConfig(int32(a.Version), probe.Properties(string(a.Body)))
+		return nil
 	}
-	if c.Refuses == "" {
-		c.tryTopic(ctx)
-	}
-	return c, nil
+	c.Guarded = Denied(fmt.Sprintf("code %d: %s", a.Code, a.Remark))
+	c.Notes = append(c.Notes, fmt.Sprintf("the broker does not show its configuration (code %d: %s): features that are turned off show as failures", a.Code, a.Remark))
+	return nil
 }
+
+// Setting is the broker's value of a setting, usual where it does not show it.
+func (c *Cluster) Setting(key, usual string) string {
+	if v, ok := c.config[key]; ok {
+		return v
+	}
+	return usual
+}
+
+// Places are where cases may leave something: every master, since any of them
+// makes a topic at its first message, and every name server.
+func (c *Cluster) Places() *probe.Places {
+	return &probe.Places{NameServers: c.NameServers, Brokers: c.brokers}
+}
+
+// All are the name servers as a list for clients.
+func (c *Cluster) all() string { return strings.Join(c.NameServers, ";") }
 
 func notAnswering(who string, err error) error {
 	var answered *probe.Error
@@ -154,21 +266,23 @@ func notAnswering(who string, err error) error {
 }
 
 // tryTopic makes and removes a topic.
-func (c *Cluster) tryTopic(ctx context.Context) {
+func (c *Cluster) tryTopic(ctx context.Context, id string) {
 	ctx, cancel := uninterrupted(ctx)
 	defer cancel()
-	topic := "conf-" + runID() + "-may-i"
+	topic := "conf-" + id + "-may-i"
 	err := probe.PutTopic(ctx, c.Broker, topic, 1)
 	if err != nil {
 		c.Refuses = "the cluster does not let this client make topics: " + err.Error()
 		return
 	}
-	// What the broker tells the name server late would bring a removed topic back.
-	_ = poll(ctx, func() (bool, string) {
-		_, err := probe.RouteOf(ctx, c.NameServer, topic)
-		return err == nil, ""
-	})
-	if err := probe.DropTopic(ctx, c.NameServer, c.Broker, topic); err != nil {
+	// What the broker tells a name server late would bring a removed topic back.
+	for _, ns := range c.NameServers {
+		_ = poll(ctx, func() (bool, string) {
+			_, err := probe.RouteOf(ctx, ns, topic)
+			return err == nil, ""
+		})
+	}
+	if err := probe.DropTopic(ctx, c.all(), c.Broker, topic); err != nil {
 		c.Notes = append(c.Notes, fmt.Sprintf("the cluster does not let this client remove topics; those named conf-… stay: %v", err))
 	}
 }
@@ -179,6 +293,8 @@ func (c *Cluster) readConfig(v int32, conf map[string]string) {
 	for _, key := range []string{"aclEnable", "authenticationEnabled", "authorizationEnabled"} {
 		c.Guarded = c.Guarded || conf[key] == "true"
 	}
+	c.config = conf
+	c.registersWith = probe.NameServers(conf["namesrvAddr"])
 	for _, f := range features() {
 		if why := f.off(v, conf); why != "" {
 			c.lacks = append(c.lacks, lack{f, why})
@@ -225,15 +341,4 @@ func (c *Cluster) Judge(run context.Context, status Status, reason string) (Stat
 		return NotApplicable, "the cluster does not let this client: " + reason
 	}
 	return status, reason
-}
-
-// properties reads lines of key=value.
-func properties(text string) map[string]string {
-	m := map[string]string{}
-	for line := range strings.Lines(text) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			m[strings.TrimSpace(key)] = strings.TrimSpace(value)
-		}
-	}
-	return m
 }

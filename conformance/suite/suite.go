@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -109,6 +110,8 @@ type Options struct {
 	Match *regexp.Regexp
 	// Cluster is what Inspect found; nil has Run look itself.
 	Cluster *Cluster
+	// ID is part of all names, "conf-ID-…"; empty is a random one.
+	ID string
 	// Parallel is how many undisturbed cases run at a time; zero is 8.
 	Parallel int
 	// Done is called as each case ends, from several goroutines, one at a time.
@@ -128,10 +131,17 @@ const (
 	// NotApplicable is a case that tells nothing about this cluster: it lacks
 	// permission for this client, or what the case is about is turned off.
 	NotApplicable Status = "n/a"
+	// OnPurpose is a wire case that a server which says that it is Merlin answers
+	// otherwise than Java does, exactly in the way that is written down.
+	OnPurpose Status = "on purpose"
 )
 
 // Statuses lists the statuses in report order.
-func Statuses() []Status { return []Status{Passed, Failed, NotApplicable, Skipped} }
+func Statuses() []Status { return []Status{Passed, Failed, OnPurpose, NotApplicable, Skipped} }
+
+// Tested says that a case with this status was run and tells something about the
+// server.
+func (s Status) Tested() bool { return s == Passed || s == Failed || s == OnPurpose }
 
 // Interrupted is the reason of cases that the end of the run's context left out.
 const Interrupted = "the run was interrupted"
@@ -163,7 +173,7 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 			return nil, err
 		}
 	}
-	r := &run{o: o, results: make([]Result, len(o.Cases)), id: runID()}
+	r := &run{o: o, results: make([]Result, len(o.Cases)), id: cmp.Or(o.ID, NewID())}
 	r.undisturbed(ctx)
 	for _, d := range []Disturbance{BrokerRestart, BrokerKill, NameServerRestart} {
 		r.disturbed(ctx, d)
