@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/merlinmq/merlin/compat/version"
+	"github.com/merlinmq/merlin/conformance/probe"
 	"github.com/merlinmq/merlin/conformance/suite"
 )
 
@@ -21,7 +24,8 @@ type Case struct {
 	// Area is one of suite.Areas.
 	Area string
 	// Own marks a case that changes what others use; it runs only where
-	// Options.Own is set.
+	// Options.Own is set. So do those that register a broker or leave a KV
+	// namespace behind.
 	Own bool
 	// Code is the request code that the case is about.
 	Code int32
@@ -43,32 +47,44 @@ const (
 	refused int32 = -4
 )
 
-// Options of Run; NameServer is required.
+// Options of Run; NameServer or Cluster is required.
 type Options struct {
-	// NameServer is host:port. The cases use its first broker with id 0, by name.
+	// NameServer is host:port, or several separated by semicolons; the first is
+	// asked. The cases use its first broker with id 0, by name.
 	NameServer string
+	// Cluster is what suite.Inspect found; nil has Run look itself. Its broker set
+	// is the one that is asked.
+	Cluster *suite.Cluster
+	// ID is part of all names, "wire-ID-…"; empty is a random one.
+	ID string
 	// Match leaves out the cases whose name it does not match; nil matches all.
 	Match *regexp.Regexp
 	// Parallel is how many cases run at a time; zero is 8.
 	Parallel int
 	// Own says that nobody else uses the cluster: cases that change its
-	// configuration or leave traces run, too.
+	// configuration, register brokers or leave traces run, too.
 	Own bool
 	// Record asks for what the cluster answers without holding it against the
 	// recording: for making one.
 	Record bool
 	// Done is called as each case ends, one at a time.
 	Done func(Result)
+	// Left is called at the end with what the run made and could not remove; nil
+	// is not told.
+	Left func([]probe.Left)
 }
 
 // Result is what one case saw.
 type Result struct {
 	Name, Promise, Area string
-	// Status is passed when the answer has the code that it should have, or differs
-	// from it in the way that Known lists.
+	// Code is the request code that the case is about, By what the server says
+	// that it is: "Merlin", empty for a Java server.
+	Code int32
+	By   string
+	// Status is passed when the answer has the code that it should have, on purpose
+	// when a server that says that it is Merlin answers in the way that Known lists.
 	Status suite.Status
-	// Reason says why the case failed or was skipped, or passed as a known
-	// difference.
+	// Reason says why the case failed, was skipped or is otherwise on purpose.
 	Reason string
 	// Seen has the answers as "field = value" lines in a fixed order. What
 	// differs from run to run is masked: two conforming clusters give the same.
@@ -80,17 +96,114 @@ type Result struct {
 // Cases. The error says that the cluster cannot be reached or did not take what
 // the cases stand on.
 func Run(ctx context.Context, o Options) ([]Result, error) {
-	o.Parallel = cmp.Or(o.Parallel, 8)
-	f, err := newFixture(ctx, o.NameServer)
+	o.Parallel, o.ID = cmp.Or(o.Parallel, 8), cmp.Or(o.ID, suite.NewID())
+	if o.Cluster == nil {
+		all, err := suite.Look{NameServer: o.NameServer, ReadOnly: true}.Inspect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		o.Cluster = all[0]
+	}
+	r := &run{o: o, cases: cases(!o.Record), java: Recorded(), known: Known()}
+	r.results = make([]Result, len(r.cases))
+	r.skipped()
+	f, err := newFixture(ctx, o.Cluster, o.ID)
 	if err != nil {
 		return nil, err
 	}
-	defer f.close()
-	r := &run{o: o, f: f, cases: cases(!o.Record), java: Recorded(), known: Known()}
-	r.results = make([]Result, len(r.cases))
-	r.all(ctx, o.Parallel, false)
-	r.all(ctx, 1, true)
+	defer func() {
+		if left := f.close(); o.Left != nil && len(left) > 0 {
+			o.Left(left)
+		}
+	}()
+	r.f = f
+	r.all(ctx, o.Parallel, func(c *Case) bool { return !c.alone && !c.needs() })
+	r.withTraces(ctx)
+	r.all(ctx, 1, func(c *Case) bool { return c.alone })
 	return slices.DeleteFunc(r.results, func(res Result) bool { return res.Status == "" }), ctx.Err()
+}
+
+// wants says that a case is selected and has not ended.
+func (r *run) wants(i int) bool {
+	return r.results[i].Status == "" && (r.o.Match == nil || r.o.Match.MatchString(r.cases[i].Name))
+}
+
+// withTraces runs the cases that need what other clients and tools of the
+// cluster can see, and has it there only for them.
+func (r *run) withTraces(ctx context.Context) {
+	var space, broker bool
+	for i := range r.cases {
+		if c := &r.cases[i]; r.wants(i) && !c.alone && c.needs() {
+			space, broker = space || c.space(), broker || c.fake()
+		}
+	}
+	var err error
+	if space {
+		err = r.f.withSpace(ctx)
+	}
+	if broker && err == nil {
+		var end func()
+		if end, err = r.f.withBroker(ctx); err == nil {
+			defer end()
+		}
+	}
+	if err == nil {
+		r.all(ctx, r.o.Parallel, (*Case).needs)
+		return
+	}
+	for i := range r.cases {
+		if c := &r.cases[i]; r.wants(i) && !c.alone && c.needs() {
+			r.finish(i, Result{Name: c.Name, Promise: c.Promise, Area: c.Area, Code: c.Code, Status: suite.Failed, Reason: err.Error()})
+		}
+	}
+}
+
+// skipped ends the cases that may not run on a cluster that others use.
+func (r *run) skipped() {
+	for i := range r.cases {
+		c := &r.cases[i]
+		if why := c.Touches(); why != "" && !r.o.Own && r.wants(i) {
+			r.finish(i, Result{Name: c.Name, Promise: c.Promise, Area: c.Area, Code: c.Code, Status: suite.Skipped, Reason: why})
+		}
+	}
+}
+
+// Touches says what a case does to others of the cluster, or nothing: without
+// Options.Own it is Skipped for that reason.
+func (c *Case) Touches() string {
+	switch {
+	case c.Own:
+		return "it would touch what others use on this cluster"
+	case c.fake():
+		return "it registers a broker with the name server, which the clients and tools of this cluster would see"
+	case c.space():
+		return "it leaves an empty KV namespace in the name server, which no request removes"
+	}
+	return ""
+}
+
+// OfBroker says that a case asks the broker, and the name server only beside it.
+func (c *Case) OfBroker() bool {
+	return slices.ContainsFunc(c.steps, func(st step) bool { return st.to != names && st.code == c.Code })
+}
+
+// needs says that a case needs more than the fixture has from the start.
+func (c *Case) needs() bool { return c.fake() || c.space() }
+
+// listsBrokers are the requests whose answers tell of the run's broker, whatever
+// is asked.
+var listsBrokers = map[int32]bool{106: true, 206: true, 304: true, 311: true, 312: true, 313: true}
+
+// fake says that a case needs $fakeBroker, or registers a broker itself.
+func (c *Case) fake() bool {
+	return slices.ContainsFunc(c.steps, func(st step) bool {
+		return st.to == names && (st.code == 103 || listsBrokers[st.code] || st.mentions("$fake"))
+	})
+}
+
+// space says that a case needs $space, or makes a namespace itself.
+func (c *Case) space() bool {
+	return slices.ContainsFunc(c.steps, func(st step) bool { return st.to == names && (st.code == 100 || st.mentions("$space")) })
 }
 
 type run struct {
@@ -104,13 +217,12 @@ type run struct {
 	results []Result
 }
 
-// all runs the cases that may run beside others, or those that may not.
-func (r *run) all(ctx context.Context, parallel int, alone bool) {
+// all runs those of the selected cases that these are.
+func (r *run) all(ctx context.Context, parallel int, these func(*Case) bool) {
 	slots := make(chan struct{}, parallel)
 	var wg sync.WaitGroup
 	for i := range r.cases {
-		c := &r.cases[i]
-		if c.alone != alone || r.o.Match != nil && !r.o.Match.MatchString(c.Name) {
+		if !r.wants(i) || !these(&r.cases[i]) {
 			continue
 		}
 		slots <- struct{}{}
@@ -133,11 +245,7 @@ func (r *run) finish(i int, res Result) {
 
 func (r *run) one(ctx context.Context, i int) Result {
 	c := &r.cases[i]
-	res := Result{Name: c.Name, Promise: c.Promise, Area: c.Area, Status: suite.Passed}
-	if c.Own && !r.o.Own {
-		res.Status, res.Reason = suite.Skipped, "it would touch what others use on this cluster"
-		return res
-	}
+	res := Result{Name: c.Name, Promise: c.Promise, Area: c.Area, Code: c.Code, By: r.by(c), Status: suite.Passed}
 	start := time.Now()
 	s := newScene(r.f, i)
 	s.want = c.want
@@ -156,27 +264,37 @@ func (r *run) one(ctx context.Context, i int) Result {
 	res.Seen, res.Took = s.lines, time.Since(start)
 	if res.Status == suite.Passed && !fits(c.want, last) {
 		res.Status, res.Reason = suite.Failed, fmt.Sprintf("answered %s, not %s", codeText(last), codeText(c.want))
-		if why := r.knownReason(&res); why != "" {
-			res.Status, res.Reason = suite.Passed, "otherwise than Java on purpose: "+why
-		}
 	}
+	r.judgePurpose(&res)
 	return res
 }
 
-// knownReason says why an answer may be another than Java's: everything that
-// differs from what was recorded is known.
-func (r *run) knownReason(res *Result) string {
-	i := slices.IndexFunc(r.java, func(j Result) bool { return j.Name == res.Name })
-	k := slices.IndexFunc(r.known, func(k KnownDifference) bool { return k.Case == res.Name })
-	if i < 0 || k < 0 || len(unknown(differences(&r.java[i], res), r.known)) > 0 {
-		return ""
+// by is what the server that a case is about says that it is.
+func (r *run) by(c *Case) string {
+	for _, st := range c.steps {
+		if st.code == c.Code {
+			if st.to == names {
+				return r.o.Cluster.NamesImplementation
+			}
+			return r.o.Cluster.Implementation
+		}
 	}
-	return r.known[k].Reason
+	return r.o.Cluster.Implementation
 }
 
-// unknown leaves out what is known.
-func unknown(all []Difference, known []KnownDifference) []Difference {
-	return slices.DeleteFunc(all, func(d Difference) bool { return isKnown(known, d) })
+// judgePurpose finds the answers that differ from Java's on purpose: the server
+// says that it is Merlin, and everything that differs from what was recorded is
+// known. Nothing else is excused.
+func (r *run) judgePurpose(res *Result) {
+	i := slices.IndexFunc(r.java, func(j Result) bool { return j.Name == res.Name })
+	if i < 0 || r.o.Record || res.By != version.Implementation {
+		return
+	}
+	all := differences(&r.java[i], res)
+	if len(all) == 0 || slices.ContainsFunc(all, func(d Difference) bool { return d.Known == "" }) {
+		return
+	}
+	res.Status, res.Reason = suite.OnPurpose, all[0].Known
 }
 
 func fits(want, code int32) bool {
@@ -190,20 +308,24 @@ func fits(want, code int32) bool {
 }
 
 // Difference is a field that two clusters answered differently.
-type Difference struct{ Case, Field, Expected, Seen string }
+type Difference struct {
+	Case, Field, Expected, Seen string
+	// Known is empty, or says why Merlin answers otherwise than Java on purpose.
+	Known string
+	// Means says in one sentence what it means for an application.
+	Means string
+}
 
 // absent stands for a field that an answer has not got.
 const absent = "(absent)"
 
 // Compare returns what differs between a reference and what was seen, case by
-// case and field by field. Cases that one side has not run, and the differences
-// of Known, are left out.
+// case and field by field. Cases that one side has not run are left out.
 func Compare(reference, seen []Result) []Difference {
 	other := make(map[string]*Result, len(seen))
 	for i := range seen {
 		other[seen[i].Name] = &seen[i]
 	}
-	list := Known()
 	var out []Difference
 	for i := range reference {
 		a := &reference[i]
@@ -211,24 +333,45 @@ func Compare(reference, seen []Result) []Difference {
 		if b == nil || a.Status == suite.Skipped || b.Status == suite.Skipped {
 			continue
 		}
-		out = append(out, unknown(differences(a, b), list)...)
+		out = append(out, differences(a, b)...)
 	}
 	return out
+}
+
+// Unknown returns the differences that are not on purpose.
+func Unknown(all []Difference) []Difference {
+	return slices.DeleteFunc(slices.Clone(all), func(d Difference) bool { return d.Known != "" })
 }
 
 func differences(a, b *Result) []Difference {
 	var out []Difference
 	left, right := split(a.Seen), split(b.Seen)
+	add := func(field, expected, seen string) {
+		d := Difference{Case: a.Name, Field: field, Expected: expected, Seen: seen}
+		d.Known, d.Means = explain(d, a.By, b.By)
+		out = append(out, d)
+	}
 	for _, f := range left {
-		v := valueOf(right, f.name)
-		if v != f.value {
-			out = append(out, Difference{a.Name, f.name, f.value, v})
+		if v := valueOf(right, f.name); v != f.value {
+			add(f.name, f.value, v)
 		}
 	}
 	for _, f := range right {
 		if valueOf(left, f.name) == absent {
-			out = append(out, Difference{a.Name, f.name, absent, f.value})
+			add(f.name, absent, f.value)
 		}
 	}
 	return out
+}
+
+// Behaviours counts what results tell apart: a request code that is answered in
+// one way counts once, however many cases show it.
+func Behaviours(results []Result) int {
+	distinct := map[string]bool{}
+	for i := range results {
+		if r := &results[i]; len(r.Seen) > 0 {
+			distinct[fmt.Sprint(r.Code, "\n", strings.Join(r.Seen, "\n"))] = true
+		}
+	}
+	return len(distinct)
 }

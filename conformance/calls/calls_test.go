@@ -22,13 +22,42 @@ func TestReadJSON_FastjsonKeys(t *testing.T) {
 	}
 }
 
+// plain are the differences without what is said of them.
+func plain(all []Difference) []Difference {
+	for i := range all {
+		all[i].Known, all[i].Means = "", ""
+	}
+	return all
+}
+
 func TestCompare(t *testing.T) {
 	a := []Result{{Name: "one", Status: suite.Passed, Seen: []string{"code = 0", "remark = x"}}, {Name: "gone", Seen: []string{"code = 1"}}, {Name: "skipped", Status: suite.Skipped}}
 	b := []Result{{Name: "one", Status: suite.Failed, Seen: []string{"code = 1", "body = y"}}, {Name: "skipped", Seen: []string{"code = 3"}}}
-	require.Equal(t, []Difference{{"one", "code", "0", "1"}, {"one", "remark", "x", absent}, {"one", "body", absent, "y"}}, Compare(a, b))
+	for _, d := range Compare(a, b) {
+		require.NotEmpty(t, d.Means, d.Field)
+		require.Empty(t, d.Known, d.Field)
+	}
+	require.Equal(t, []Difference{{Case: "one", Field: "code", Expected: "0", Seen: "1"}, {Case: "one", Field: "remark", Expected: "x", Seen: absent},
+		{Case: "one", Field: "body", Expected: absent, Seen: "y"}}, plain(Compare(a, b)))
+}
+
+// A difference is on purpose only where the server that answers otherwise says
+// that it is Merlin: the same answer of a Java broker is a difference like any
+// other.
+func TestCompare_KnownOnlyOfMerlin(t *testing.T) {
 	k := Known()[0]
-	require.Empty(t, Compare([]Result{{Name: k.Case, Seen: []string{k.Field + " = " + k.Expected}}}, []Result{{Name: k.Case, Seen: []string{k.Field + " = " + k.Seen}}}))
-	require.Len(t, Compare([]Result{{Name: k.Case, Seen: []string{k.Field + " = " + k.Expected}}}, []Result{{Name: k.Case, Seen: []string{k.Field + " = something else"}}}), 1)
+	java := []Result{{Name: k.Case, Seen: []string{k.Field + " = " + k.Expected}}}
+	answer := func(by, value string) []Result {
+		return []Result{{Name: k.Case, By: by, Seen: []string{k.Field + " = " + value}}}
+	}
+	require.Equal(t, k.Known, Compare(java, answer("Merlin", k.Seen))[0].Known)
+	require.Equal(t, k.Means, Compare(java, answer("Merlin", k.Seen))[0].Means)
+	require.Empty(t, Compare(java, answer("", k.Seen))[0].Known, "a Java broker is judged normally")
+	require.Empty(t, Compare(java, answer("Merlin", "something else"))[0].Known)
+	require.Equal(t, k.Known, Compare(answer("Merlin", k.Seen), java)[0].Known, "Merlin as the reference")
+	require.Empty(t, Compare(answer("", k.Seen), java)[0].Known)
+	require.Empty(t, Unknown(Compare(java, answer("Merlin", k.Seen))))
+	require.Len(t, Unknown(Compare(java, answer("", k.Seen))), 1)
 }
 
 // Own names come back as words, those of the cluster only where they stand alone.

@@ -140,7 +140,7 @@ func hostileCases() []Case {
 				return
 			}
 			st := step{to: g.to, code: g.code, ext: ext, body: body, raw: g.raw, hide: g.hide, look: g.look}
-			c := one(g.area, "bad-"+title+"-"+what, recorded, fmt.Sprintf("%s with %s is answered as Java answers it.", row.Name, sentence), st)
+			c := one(g.area, "bad-"+title+"-"+what, recorded, fmt.Sprintf("%s with %s is answered as Java 5.3.3 answers it.", row.Name, sentence), st)
 			c.Own = g.writes
 			all = append(all, c)
 		}

@@ -78,6 +78,16 @@ type step struct {
 	replies map[int32]string
 }
 
+// mentions says that a request has a $name that begins so.
+func (st *step) mentions(name string) bool {
+	for _, v := range st.ext {
+		if strings.Contains(v, name) {
+			return true
+		}
+	}
+	return strings.Contains(st.body, name) || strings.Contains(st.on, name)
+}
+
 const (
 	patience = 15 * time.Second       // for an answer that must come
 	silence  = 700 * time.Millisecond // for one that must not
@@ -274,6 +284,9 @@ func (s *scene) ask(ctx context.Context, c *client, st *step) (*wire.Command, er
 		o.Ext = append(o.Ext, wire.Field{Key: k, Value: s.expand(v)})
 	}
 	sort.Slice(o.Ext, func(i, j int) bool { return o.Ext[i].Key < o.Ext[j].Key })
+	if space, ok := st.ext["namespace"]; ok && st.code == 100 {
+		s.f.wrote(s.expand(space))
+	}
 	body := []byte(s.expand(st.body))
 	if st.raw != nil {
 		body = st.raw(s)

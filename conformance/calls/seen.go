@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"math"
+	"net/netip"
 	"regexp"
 	"slices"
 	"sort"
@@ -149,6 +151,9 @@ var volatileFields = map[string]bool{
 
 // maskField masks the value of a field by its name, too.
 func (s *scene) maskField(key, value string) string {
+	if set, ok := s.f.settings[key]; ok && value == set {
+		return "$" + key // as the broker is set
+	}
 	if volatileFields[key] && value != "-1" && value != "" && (value != "0" || key == "physicOffset") {
 		return "NUMBER"
 	}
@@ -250,6 +255,39 @@ func ours(keys ...string) look {
 	}
 }
 
+// offsetTables notes this run's committed offsets. The version of the table, which
+// Java moves once in 500 commits, is noted by its form.
+func offsetTables(s *scene, body []byte) []field {
+	return readAs(s, body, func(v any) any {
+		root, ok := v.(map[string]any)
+		if !ok {
+			return v
+		}
+		for _, k := range []string{"offsetTable", "groupTopicMap"} {
+			root[k] = s.own(root[k])
+		}
+		root["dataVersion"] = kinds(root["dataVersion"])
+		return root
+	})
+}
+
+// afterDefault notes a topic that is made after the default topic: as many queues
+// as the broker's settings give that one are noted so.
+func afterDefault(s *scene, body []byte) []field {
+	return readAs(s, body, func(v any) any {
+		root, ok := v.(map[string]any)
+		if !ok {
+			return v
+		}
+		for _, k := range []string{"readQueueNums", "writeQueueNums"} {
+			if n, ok := root[k].(json.Number); ok && n.String() == s.f.c.Setting("defaultTopicQueueNums", "8") {
+				root[k] = "defaultTopicQueueNums"
+			}
+		}
+		return root
+	})
+}
+
 func (s *scene) own(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -296,40 +334,6 @@ func only(keys ...string) look {
 	}
 }
 
-// properties notes lines "key=value" of the given keys; of the others that they
-// are there is not noted, because versions differ in them.
-func properties(keys ...string) look {
-	return func(s *scene, body []byte) []field {
-		out := []field{}
-		for _, line := range strings.Split(string(body), "\n") {
-			k, v, ok := strings.Cut(line, "=")
-			for _, want := range keys {
-				if ok && k == want {
-					out = append(out, field{"body." + k, s.mask(v)})
-				}
-			}
-		}
-		sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
-		return out
-	}
-}
-
-// runtime notes the names of what a broker measures, not the values. Delay levels
-// appear with their first message, disks by their path.
-func runtime(s *scene, body []byte) []field {
-	return readAs(s, body, func(v any) any {
-		root, _ := v.(map[string]any)
-		m, _ := root["table"].(map[string]any)
-		out := map[string]any{}
-		for k := range m {
-			if !strings.HasPrefix(k, "scheduleMessageOffset_") {
-				out[k] = "…"
-			}
-		}
-		return map[string]any{"table": out}
-	})
-}
-
 // records notes stored messages.
 func records(s *scene, body []byte) []field {
 	var out []field
@@ -344,13 +348,37 @@ func records(s *scene, body []byte) []field {
 		for _, f := range []field{
 			{"topic", m.Topic}, {"queueId", fmt.Sprint(m.QueueID)}, {"queueOffset", fmt.Sprint(m.QueueOffset)},
 			{"flag", fmt.Sprint(m.Flag)}, {"sysFlag", fmt.Sprint(m.SysFlag)}, {"reconsumeTimes", fmt.Sprint(m.ReconsumeTimes)},
-			{"body", string(m.Body)}, {"prepared", zero(m.PreparedTransactionOffset)},
+			{"body", string(m.Body)}, {"prepared", zero(m.PreparedTransactionOffset)}, {"origin", s.origin(&m)},
 		} {
 			out = append(out, field{at + f.name, s.mask(f.value)})
 		}
 		out = append(out, s.properties(at+"properties.", m.Properties)...)
 	}
 	return out
+}
+
+// bornAt is the born time of all messages that cases send.
+const bornAt = 1700000000000
+
+// origin is where a stored message comes from and whether it is whole, each part
+// held against what it must be: the checksum of the body, the time and the address
+// of who sent it, and the time and the address of the broker that stored it.
+func (s *scene) origin(m *message.Message) string {
+	part := func(ok bool, yes string, no any) string {
+		if ok {
+			return yes
+		}
+		return fmt.Sprint(no)
+	}
+	host, err := netip.ParseAddrPort(s.f.broker)
+	store := netip.AddrPortFrom(m.StoreHost.Addr().Unmap(), m.StoreHost.Port())
+	return strings.Join([]string{
+		part(m.BodyCRC == crc32.ChecksumIEEE(m.Body)&math.MaxInt32, "crc fits", "crc does not fit the body"),
+		"born " + part(m.BornTimestamp == bornAt, "as sent", part(m.BornTimestamp > bornAt, "TIME", m.BornTimestamp)),
+		"by " + part(m.BornHost.Addr().Unmap() == s.f.seen && m.BornHost.Port() > 0, "this client", "ADDR"),
+		"stored " + part(m.StoreTimestamp > bornAt, "TIME", m.StoreTimestamp),
+		"at " + part(err != nil || store == host, "$broker", "ADDR"), // a broker that goes by a name has some address
+	}, ", ")
 }
 
 // counted notes how many stored messages a body has.
@@ -372,7 +400,7 @@ func counted(_ *scene, body []byte) []field {
 func (s *scene) properties(at string, text []byte) []field {
 	var out []field
 	for k, v := range message.Each(text) {
-		out = append(out, field{at + string(k), s.mask(string(v))})
+		out = append(out, field{at + string(k), s.maskField(string(k), string(v))})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
 	return out
@@ -387,32 +415,6 @@ func zero(n int64) string {
 
 // size notes only how a body begins: whether it is there.
 func size(_ *scene, body []byte) []field { return []field{{"body", "(something)"}} }
-
-// shape notes the names in a JSON body and what kind of value they have, not the
-// values: measurements.
-func shape(s *scene, body []byte) []field {
-	return readAs(s, body, kinds)
-}
-
-func kinds(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			v[k] = kinds(e)
-		}
-		return v
-	case []any:
-		for i, e := range v {
-			v[i] = kinds(e)
-		}
-		return v
-	case string:
-		return "a text"
-	case json.Number:
-		return "a number"
-	}
-	return v
-}
 
 // ownTopics notes the topics of this run in a list of topics, and nothing else.
 func ownTopics(s *scene, body []byte) []field {

@@ -43,7 +43,8 @@ func TestCalls_Merlin(t *testing.T) {
 	results := repeat(t, c)
 	for _, k := range known {
 		if i := slices.IndexFunc(results, func(r calls.Result) bool { return r.Name == k.Case }); i >= 0 {
-			require.Equal(t, k.Seen, seen(&results[i], k.Field), "%s, %s: a known difference is gone (%s)", k.Case, k.Field, k.Reason)
+			require.Equal(t, suite.OnPurpose, results[i].Status, k.Case)
+			require.Equal(t, k.Seen, seen(&results[i], k.Field), "%s, %s: a known difference is gone (%s)", k.Case, k.Field, k.Known)
 		} else {
 			require.NotEmpty(t, os.Getenv("MERLIN_CASE"), "there is no case %s any more", k.Case)
 		}
@@ -70,9 +71,10 @@ func repeat(t *testing.T, c cluster.Cluster) []calls.Result {
 		results := ask(t, c, calls.Options{Match: regexp.MustCompile(match)})
 		for i := range results {
 			r := &results[i]
-			require.Equal(t, suite.Passed, r.Status, "%s: %s\n%s", r.Name, r.Reason, strings.Join(r.Seen, "\n"))
+			require.Contains(t, []suite.Status{suite.Passed, suite.OnPurpose}, r.Status, "%s: %s\n%s", r.Name, r.Reason, strings.Join(r.Seen, "\n"))
+			require.False(t, r.Status == suite.OnPurpose && r.By == "", "%s: nothing is excused of a Java server", r.Name)
 		}
-		require.Empty(t, calls.Compare(calls.Recorded(), results), "what was answered the %d. time is not what Java was recorded to answer", n+1)
+		require.Empty(t, calls.Unknown(calls.Compare(calls.Recorded(), results)), "what was answered the %d. time is not what Java was recorded to answer", n+1)
 		if n == 0 {
 			first = results
 		}
@@ -122,9 +124,16 @@ func TestCalls_AreWellFormed(t *testing.T) {
 		require.True(t, recorded[c.Name], "%s was not recorded: run TestCalls_Java with MERLIN_UPDATE=1", c.Name)
 	}
 	require.Len(t, names, len(recorded), "the recording has cases that are gone")
+	promises := map[string]string{}
+	for _, c := range calls.Cases() {
+		promises[c.Name] = c.Promise
+	}
 	for _, k := range calls.Known() {
 		require.True(t, names[k.Case], k.Case)
-		require.Regexp(t, `^[A-Z].*\.$`, k.Reason)
+		require.Regexp(t, `^[A-Z].*\.$`, k.Known)
+		require.Regexp(t, `^[A-Z].*\.$`, k.Means, k.Case)
+		// Merlin does not do what the case says: it must say whose behaviour that is.
+		require.Contains(t, promises[k.Case], "Java 5.3.3", k.Case)
 	}
 }
 
@@ -149,16 +158,21 @@ func TestCalls_CoverEveryCode(t *testing.T) {
 	require.Greater(t, n, 80)
 }
 
-// docs/CONFORMANCE.md counts the wire cases and has every known difference with
-// its reason. MERLIN_UPDATE=1 writes them.
+// docs/CONFORMANCE.md counts the wire cases and what they tell apart.
+// MERLIN_UPDATE=1 writes the table.
 func TestCalls_StandInTheDocument(t *testing.T) {
 	document.Holds(t, "wire cases", callTables())
 }
 
 func callTables() string {
 	var b strings.Builder
-	b.WriteString("\n| area | cases | of them with hostile arguments |\n| --- | --- | --- |\n")
+	b.WriteString("\n| area | cases | of them with hostile arguments | distinct behaviours of Java |\n| --- | --- | --- | --- |\n")
 	counts := map[string][2]int{}
+	recorded := map[string]calls.Result{}
+	for _, r := range calls.Recorded() {
+		recorded[r.Name] = r
+	}
+	answers := map[string][]calls.Result{}
 	for _, c := range calls.Cases() {
 		for _, area := range []string{c.Area, "all"} {
 			n := counts[area]
@@ -167,26 +181,39 @@ func callTables() string {
 				n[1]++
 			}
 			counts[area] = n
+			answers[area] = append(answers[area], recorded[c.Name])
 		}
 	}
 	for _, area := range append(suite.Areas(), "all") {
 		if n := counts[area]; n[0] > 0 {
-			fmt.Fprintf(&b, "| %s | %d | %d |\n", area, n[0], n[1])
+			fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", area, n[0], n[1], calls.Behaviours(answers[area]))
 		}
 	}
-	b.WriteString("\n| Merlin answers otherwise, and why | cases |\n| --- | --- |\n")
-	var reasons []string
+	b.WriteString("\n")
+	return b.String()
+}
+
+// docs/DIFFERENCES.md has every known difference on the wire with its reason and
+// what it means. MERLIN_UPDATE=1 writes the table.
+func TestDifferences_StandInTheDocument(t *testing.T) {
+	document.HoldsIn(t, "DIFFERENCES.md", "differences on the wire", differenceTable())
+}
+
+func differenceTable() string {
+	var b strings.Builder
+	b.WriteString("\n| cases | Java 5.3.3 | Merlin | why | for an application |\n| --- | --- | --- | --- | --- |\n")
+	var order []calls.KnownDifference
 	cases := map[string][]string{}
 	for _, k := range calls.Known() {
-		if !slices.Contains(reasons, k.Reason) {
-			reasons = append(reasons, k.Reason)
+		if cases[k.Known] == nil {
+			order = append(order, k)
 		}
-		if name := "`" + k.Case + "`"; !slices.Contains(cases[k.Reason], name) {
-			cases[k.Reason] = append(cases[k.Reason], name)
+		if name := "`" + k.Case + "`"; !slices.Contains(cases[k.Known], name) {
+			cases[k.Known] = append(cases[k.Known], name)
 		}
 	}
-	for _, r := range reasons {
-		fmt.Fprintf(&b, "| %s | %s |\n", r, strings.Join(cases[r], ", "))
+	for _, k := range order {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", strings.Join(cases[k.Known], ", "), k.Java, k.Merlin, k.Why, k.Means)
 	}
 	b.WriteString("\n")
 	return b.String()

@@ -1,4 +1,4 @@
-// Package document keeps the tables of docs/CONFORMANCE.md that are made from the
+// Package document keeps the tables of docs/CONFORMANCE.md and of its neighbours that are made from the
 // code in step with it. It owns no goroutine and no lock.
 package document
 
@@ -11,14 +11,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Holds checks that docs/CONFORMANCE.md has text between its lines
+// Holds checks that docs/CONFORMANCE.md has text as HoldsIn says.
+func Holds(t *testing.T, what, text string) {
+	t.Helper()
+	HoldsIn(t, "CONFORMANCE.md", what, text)
+}
+
+// HoldsIn checks that a file of docs has text between its lines
 // "<!-- what: made by TEST -->" and "<!-- end of what -->", TEST being the test
 // that runs. MERLIN_UPDATE=1 writes it there instead. It is called from a
 // package one below conformance.
-func Holds(t *testing.T, what, text string) {
+func HoldsIn(t *testing.T, file, what, text string) {
 	t.Helper()
 	start, end := "<!-- "+what+": made by "+t.Name()+" -->\n", "<!-- end of "+what+" -->\n"
-	path := filepath.Join("..", "..", "docs", "CONFORMANCE.md")
+	path := filepath.Join("..", "..", "docs", file)
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
 	head, rest, found := strings.Cut(string(b), start)
