@@ -3,8 +3,8 @@ package namesrv
 import (
 	"errors"
 
-	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/compat/version"
+	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
 	"github.com/merlinmq/merlin/protocol/wire"

@@ -13,11 +13,16 @@ import (
 	"time"
 
 	javaclients "github.com/merlinmq/merlin/conformance/java"
+	"github.com/merlinmq/merlin/conformance/probe"
 	"github.com/merlinmq/merlin/conformance/report"
 )
 
-// errDiffers is the outcome of a conformance run that found something.
-var errDiffers = errors.New("conformance: there are failed cases or differences")
+// errDiffers is the outcome of a conformance run that found something, and
+// errNothing that of one that says nothing about the cluster.
+var (
+	errDiffers = errors.New("conformance: there are failed cases or differences")
+	errNothing = errors.New("conformance: nothing was tested: no case applied, or all were skipped")
+)
 
 // exitError ends the program with a code of its own.
 type exitError struct {
@@ -45,18 +50,32 @@ func exitCode(err error) int {
 
 const conformanceUsage = `merlin conformance: does a cluster keep the promises of the RocketMQ protocol?
 
-  merlin conformance -n host:port [-vs host:port] [flags]
+  merlin conformance -preflight -n host:port
+  merlin conformance -n host:port[;host:port] [-vs host:port] [flags]
 
 -n is the cluster under test, -vs a reference to compare it with: what the
 reference does is what is expected. Without -vs the answers on the wire are
 compared with recorded ones of Java servers 5.3.3 where the broker says that it
-is one. The cases make topics and groups of their own, named conf-…, jconf-… and
-wire-…, and remove them, also when they are interrupted. Nothing is restarted and,
-without -own, no configuration is changed. What the cluster has turned off, or does not permit, is
-n/a with the reason, not a failure.
+speaks that version. Every broker set that has a master is tested.
 
-Exit code: 0 all that applies passed, 1 failed cases or differences, 2 wrong
-usage or a cluster that cannot be reached.
+-preflight only reads: it lists servers and versions, what a run would create and
+what would not be tested, and changes nothing. Begin with it.
+
+The cases make topics and groups of their own, named conf-…, jconf-… and wire-…,
+on every broker, and remove them from all brokers and name servers, also from
+those that only the brokers know, and when they are interrupted. What stays is
+printed with how to remove it. Nothing is restarted and, without -own, no
+configuration is changed, no broker is registered with the name server and no KV
+namespace is made. What the cluster has turned off, or does not permit, is n/a
+with the reason, not a failure. An answer of a server that says that it is Merlin,
+and that differs from Java's as docs/DIFFERENCES.md has it, is "on purpose".
+
+There are no credentials and no TLS yet: on a cluster that checks access keys
+nearly everything is n/a, and one that speaks only TLS cannot be reached.
+
+Exit code: 0 something was tested, and all of it passed or is otherwise on
+purpose; 1 failed cases or differences, or the run was interrupted; 2 wrong usage
+or a cluster that cannot be reached; 3 nothing was tested.
 
 Flags:
 `
@@ -83,21 +102,23 @@ func (j *javaFlag) Set(s string) error {
 type conformanceOptions struct {
 	nameServer, reference, pattern string
 	java                           javaFlag
-	wire, json, own                bool
-	junit, html                    string
-	match                          *regexp.Regexp
+	wire, json, own, preflight     bool
+	junit, html, brokerPattern     string
+	match, brokers                 *regexp.Regexp
 }
 
 // parseConformance reads the flags; done says that there is nothing to run.
 func parseConformance(args []string, errOut io.Writer) (o conformanceOptions, done bool, err error) {
 	flags := flag.NewFlagSet("merlin conformance", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	flags.StringVar(&o.nameServer, "n", "127.0.0.1:9876", "name server of the cluster under test")
-	flags.StringVar(&o.reference, "vs", "", "name server of the reference, whose answers are the expected ones")
+	flags.StringVar(&o.nameServer, "n", "127.0.0.1:9876", "name server of the cluster under test, or several separated by semicolons")
+	flags.StringVar(&o.reference, "vs", "", "name server of the reference, or several, whose answers are the expected ones")
+	flags.BoolVar(&o.preflight, "preflight", false, "only read: list servers, what a run would create and what would not be tested")
+	flags.StringVar(&o.brokerPattern, "brokers", "", "regular expression that the names of the brokers to test must match (default all)")
 	flags.StringVar(&o.pattern, "run", "", "regular expression that case names must match")
 	flags.Var(&o.java, "java", "run the cases of the Java clients, too: "+javaclients.V5+" and "+javaclients.V4+", or the version named;\nneeds a JDK (17) and Maven on this machine")
 	flags.BoolVar(&o.wire, "wire", true, "run the cases that compare answers on the wire")
-	flags.BoolVar(&o.own, "own", false, "nobody else uses the clusters: also run the wire cases that change their configuration,\nor touch what others use")
+	flags.BoolVar(&o.own, "own", false, "nobody else uses the clusters: also run the wire cases that change their configuration,\nregister brokers with the name server, leave KV namespaces, or touch what others use")
 	flags.BoolVar(&o.json, "json", false, "write the report as JSON instead of a table")
 	flags.StringVar(&o.junit, "junit", "", "also write the report as JUnit XML to this `file`")
 	flags.StringVar(&o.html, "html", "", "also write the report as a page of HTML to this `file`")
@@ -120,6 +141,12 @@ func parseConformance(args []string, errOut io.Writer) (o conformanceOptions, do
 	if o.match, err = regexp.Compile(o.pattern); err != nil {
 		return o, false, fmt.Errorf("-run: %w", err)
 	}
+	if o.brokers, err = regexp.Compile(o.brokerPattern); err != nil {
+		return o, false, fmt.Errorf("-brokers: %w", err)
+	}
+	if len(probe.NameServers(o.nameServer)) == 0 {
+		return o, false, errors.New("-n: no name server is given")
+	}
 	return o, false, nil
 }
 
@@ -132,6 +159,9 @@ func runConformance(ctx context.Context, args []string, out, errOut io.Writer) e
 	}
 	if err != nil {
 		return unusable(err)
+	}
+	if o.preflight {
+		return o.look(ctx, out)
 	}
 	classPaths := map[string]string{}
 	for _, version := range o.java.versions {
@@ -150,10 +180,44 @@ func runConformance(ctx context.Context, args []string, out, errOut io.Writer) e
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("conformance: interrupted: %w", err)
 	}
-	if !r.Passed() {
+	switch r.Outcome() {
+	case report.SomeFailed:
 		return errDiffers
+	case report.NothingTested:
+		return &exitError{3, errNothing}
 	}
 	return nil
+}
+
+// look writes what a run would do, for both clusters, and changes nothing.
+func (o *conformanceOptions) look(ctx context.Context, out io.Writer) error {
+	ro := o.suites()
+	for i, addr := range []string{o.nameServer, o.reference} {
+		if addr == "" {
+			continue
+		}
+		ro.NameServer = addr
+		plan, err := report.Preflight(ctx, ro)
+		if err != nil {
+			return unusable(err)
+		}
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		if err := plan.Write(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// suites says what of the suites is to run.
+func (o *conformanceOptions) suites() report.Options {
+	ro := report.Options{Match: o.match, Brokers: o.brokers, Go: true, Wire: o.wire, Own: o.own, Java: map[string]string{}}
+	for _, version := range o.java.versions {
+		ro.Java[version] = ""
+	}
+	return ro
 }
 
 // collect runs the suites on both clusters.
@@ -168,8 +232,8 @@ func (o *conformanceOptions) collect(ctx context.Context, classPaths map[string]
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	ro := report.Options{Match: o.match, Go: true, Wire: o.wire, Own: o.own, Java: classPaths}
-	p.total = ro.Total() * len(addrs)
+	ro := o.suites()
+	ro.Java, ro.Start = classPaths, p.expect
 	for i, addr := range addrs {
 		ro := ro
 		ro.NameServer, ro.Done = addr, func(row report.Row) { p.done(addr, row) }
@@ -225,10 +289,9 @@ func writeFile(path string, r *report.Report, write func(io.Writer, *report.Repo
 type progress struct {
 	out      io.Writer
 	terminal bool
-	total    int // set before the first case ends
 
-	mu            sync.Mutex // guards what follows, keeps lines whole
-	ended, failed int
+	mu                   sync.Mutex // guards what follows, keeps lines whole
+	total, ended, failed int
 }
 
 func newProgress(out io.Writer) *progress {
@@ -240,6 +303,13 @@ func newProgress(out io.Writer) *progress {
 	return p
 }
 
+// expect adds the rows of a cluster to those that there will be.
+func (p *progress) expect(rows int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total += rows
+}
+
 func (p *progress) done(cluster string, row report.Row) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -249,13 +319,13 @@ func (p *progress) done(cluster string, row report.Row) {
 		p.failed++
 	}
 	if !p.terminal {
-		fmt.Fprintf(p.out, "%3d/%d  %s  %-4s  %-11s %-44s %6.1f s\n", p.ended, p.total, cluster, row.Status, row.Suite, row.Case, row.Took.Seconds())
+		fmt.Fprintf(p.out, "%3d/%d  %s  %-4s  %-11s %-44s %6.1f s\n", p.ended, p.total, cluster, row.Status, row.Suite, row.Title(), row.Took.Seconds())
 		return
 	}
 	if failed {
-		fmt.Fprintf(p.out, "\r\x1b[Kfail  %s  %s %s\n", cluster, row.Suite, row.Case)
+		fmt.Fprintf(p.out, "\r\x1b[Kfail  %s  %s %s\n", cluster, row.Suite, row.Title())
 	}
-	fmt.Fprintf(p.out, "\r\x1b[K%d of %d cases, %d failed; last %s %s", p.ended, p.total, p.failed, row.Suite, row.Case)
+	fmt.Fprintf(p.out, "\r\x1b[K%d of %d cases, %d failed; last %s %s", p.ended, p.total, p.failed, row.Suite, row.Title())
 }
 
 func (p *progress) end() {

@@ -104,7 +104,7 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 		}
 		o.Cluster = all[0]
 	}
-	r := &run{o: o, cases: cases(!o.Record), java: Recorded(), known: Known()}
+	r := &run{o: o, cases: cases(!o.Record), java: Recorded()}
 	r.results = make([]Result, len(r.cases))
 	r.skipped()
 	f, err := newFixture(ctx, o.Cluster, o.ID)
@@ -174,9 +174,9 @@ func (c *Case) Touches() string {
 	switch {
 	case c.Own:
 		return "it would touch what others use on this cluster"
-	case c.fake():
+	case c.registers():
 		return "it registers a broker with the name server, which the clients and tools of this cluster would see"
-	case c.space():
+	case c.keeps():
 		return "it leaves an empty KV namespace in the name server, which no request removes"
 	}
 	return ""
@@ -194,16 +194,26 @@ func (c *Case) needs() bool { return c.fake() || c.space() }
 // is asked.
 var listsBrokers = map[int32]bool{106: true, 206: true, 304: true, 311: true, 312: true, 313: true}
 
-// fake says that a case needs $fakeBroker, or registers a broker itself.
+// fake says that a case needs $fakeBroker, space that it needs $space.
 func (c *Case) fake() bool {
-	return slices.ContainsFunc(c.steps, func(st step) bool {
-		return st.to == names && (st.code == 103 || listsBrokers[st.code] || st.mentions("$fake"))
-	})
+	return c.asksNames(func(st *step) bool { return listsBrokers[st.code] || st.mentions("$fake") })
 }
 
-// space says that a case needs $space, or makes a namespace itself.
-func (c *Case) space() bool {
-	return slices.ContainsFunc(c.steps, func(st step) bool { return st.to == names && (st.code == 100 || st.mentions("$space")) })
+func (c *Case) space() bool { return c.asksNames(func(st *step) bool { return st.mentions("$space") }) }
+
+// registers says that a case has a broker registered, keeps that it makes a KV
+// namespace.
+func (c *Case) registers() bool {
+	return c.fake() || c.asksNames(func(st *step) bool { return st.code == 103 })
+}
+
+func (c *Case) keeps() bool {
+	return c.space() || c.asksNames(func(st *step) bool { return st.code == 100 })
+}
+
+// asksNames says that one of the case's requests to the name server is such a one.
+func (c *Case) asksNames(such func(*step) bool) bool {
+	return slices.ContainsFunc(c.steps, func(st step) bool { return st.to == names && such(&st) })
 }
 
 type run struct {
@@ -211,7 +221,6 @@ type run struct {
 	f     *fixture
 	cases []Case
 	java  []Result // the recording
-	known []KnownDifference
 
 	doneMu  sync.Mutex // serialises calls of o.Done
 	results []Result

@@ -146,7 +146,8 @@ var stackFrame = regexp.MustCompile(`, [\w.$]+\.[\w$<>]+\([\w$]+\.java:\d+\)`)
 var volatileFields = map[string]bool{
 	"commitLogOffset": true, "phyOffset": true, "physicOffset": true, "counter": true, "stateVersion": true,
 	"storeSize": true, "bornTimestamp": true, "storeTimestamp": true, "delayTime": true, "consumeTps": true, "totalDiff": true, "totalInflightDiff": true,
-	"indexLastUpdatePhyoffset": true, "tranStateTableOffset": true, "transactionOffset": true,
+	"indexLastUpdatePhyoffset": true, "physicSize": true, // a record has the names of the region and the cluster
+	"tranStateTableOffset": true, "transactionOffset": true,
 }
 
 // maskField masks the value of a field by its name, too.

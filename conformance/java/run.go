@@ -65,6 +65,11 @@ type Options struct {
 	NameServer string
 	// Cases are the names of those to run.
 	Cases []string
+	// ID is part of all names, "jconf-ID…"; it may be empty.
+	ID string
+	// Broker is the name of the broker set that topics are made on; empty is the
+	// first by name.
+	Broker string
 	// Disturb makes happen what a case wants, a Case.Disturbs, and returns when it
 	// has. It is required when Cases has one that disturbs.
 	Disturb func(what string) error
@@ -81,7 +86,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer os.RemoveAll(home)
-	cmd := command(ctx, o.ClassPath, home, o.NameServer, strings.Join(o.Cases, ","))
+	cmd := command(ctx, home, &o)
 	var words lastWords
 	cmd.Stderr = &words
 	out, err := cmd.StdoutPipe()
@@ -128,10 +133,10 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
-// command makes the one of the program that runs the named cases against a name
-// server. home is a directory for the logs and offset files of the clients.
-func command(ctx context.Context, classPath, home, nameServer, cases string) *exec.Cmd {
-	cmd := Program(ctx, classPath, home, "run", nameServer, cases)
+// command makes the one of the program that runs the cases. home is a directory
+// for the logs and offset files of the clients.
+func command(ctx context.Context, home string, o *Options) *exec.Cmd {
+	cmd := Program(ctx, o.ClassPath, home, "run", o.NameServer, strings.Join(o.Cases, ","), o.ID, o.Broker)
 	// It stops by itself when it is asked to, and removes what it made.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second

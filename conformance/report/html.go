@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/merlinmq/merlin/conformance/suite"
@@ -18,25 +19,31 @@ var page string
 
 type htmlArea struct {
 	Name  string
-	Lines []htmlLine
+	Lines []Line
+	// Has lists the verdicts of its lines: its heading goes when none of them is
+	// shown.
+	Has []suite.Status
 }
 
-type htmlLine struct {
-	Line
-	Verdict string
+// htmlColumn is a cluster with how many of its lines have each verdict.
+type htmlColumn struct {
+	*Column
+	Counts               map[suite.Status]int
+	Total                int
+	WireCases, Behaviour int
 }
 
 type htmlPage struct {
 	Report   *Report
-	Passed   bool
+	Outcome  Outcome
+	Headline string
 	Verdict  string
 	Expected string
-	Columns  []*Column
-	Statuses []suite.Status
-	Verdicts []string
-	Count    map[string]int
+	Columns  []htmlColumn
+	Verdicts []suite.Status
 	Areas    []htmlArea
 	Groups   []htmlGroup
+	Purposes []group
 }
 
 type htmlGroup struct {
@@ -53,52 +60,49 @@ func WriteHTML(w io.Writer, r *Report) error {
 		"class":   class,
 		"took":    func(d time.Duration) string { return d.Round(time.Millisecond).String() },
 		"percent": func(n, of int) string { return fmt.Sprintf("%.2f%%", 100*float64(n)/float64(max(of, 1))) },
+		"why":     func(l Line) string { why, _ := l.purpose(); return why },
 	}).Parse(page)
 	if err != nil {
 		return err
 	}
-	p := htmlPage{Report: r, Passed: r.Passed(), Verdict: verdict(r), Expected: expectation(r), Columns: r.columns(),
-		Statuses: suite.Statuses(), Verdicts: []string{"pass", "fail", "differs", "na", "skip"}, Count: map[string]int{}}
-	for _, l := range r.Lines() {
-		h := htmlLine{Line: l, Verdict: lineVerdict(&l)}
-		p.Count[h.Verdict]++
-		if n := len(p.Areas); n == 0 || p.Areas[n-1].Name != l.Row().Area {
-			p.Areas = append(p.Areas, htmlArea{Name: l.Row().Area})
+	lines := r.Lines()
+	p := htmlPage{Report: r, Outcome: r.Outcome(), Headline: headline(r), Verdict: verdict(r), Expected: expectation(r), Verdicts: Verdicts(), Purposes: purposes(lines)}
+	for _, c := range r.columns() {
+		h := htmlColumn{Column: c, Counts: r.Counts(c)}
+		for _, n := range h.Counts {
+			h.Total += n
 		}
-		last := &p.Areas[len(p.Areas)-1]
-		last.Lines = append(last.Lines, h)
-	}
-	for _, c := range p.Columns {
+		h.WireCases, h.Behaviour = behaviours(c)
+		p.Columns = append(p.Columns, h)
 		for _, s := range []suite.Status{suite.NotApplicable, suite.Skipped} {
 			for _, g := range grouped(c, s) {
 				p.Groups = append(p.Groups, htmlGroup{c.NameServer, s, g})
 			}
 		}
 	}
+	for _, l := range lines {
+		if n := len(p.Areas); n == 0 || p.Areas[n-1].Name != l.Row().Area {
+			p.Areas = append(p.Areas, htmlArea{Name: l.Row().Area})
+		}
+		last := &p.Areas[len(p.Areas)-1]
+		last.Lines = append(last.Lines, l)
+		if v := l.Verdict(); !slices.Contains(last.Has, v) {
+			last.Has = append(last.Has, v)
+		}
+	}
 	return t.Execute(w, p)
 }
 
-// class is a status as a CSS class.
+// class is a status or verdict as a CSS class.
 func class(s any) string {
-	text := fmt.Sprint(s)
-	switch text {
+	switch text := fmt.Sprint(s); text {
 	case string(suite.NotApplicable):
 		return "na"
+	case string(suite.OnPurpose):
+		return "purpose"
 	case "-":
 		return "skip"
+	default:
+		return text
 	}
-	return text
-}
-
-// lineVerdict is what a line is filtered by.
-func lineVerdict(l *Line) string {
-	switch {
-	case l.Tested != nil && l.Tested.Status == suite.Failed:
-		return "fail"
-	case len(l.Differences) > 0:
-		return "differs"
-	case l.Bad():
-		return "fail"
-	}
-	return class(l.Row().Status)
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +34,8 @@ type junitSuite struct {
 	Properties []junitProperty `xml:"properties>property"`
 	Cases      []junitCase     `xml:"testcase"`
 
-	took time.Duration
+	took      time.Duration
+	onPurpose int
 }
 
 type junitProperty struct {
@@ -46,6 +49,7 @@ type junitCase struct {
 	Time    string        `xml:"time,attr"`
 	Skipped *junitSkipped `xml:"skipped"`
 	Failure *junitFailure `xml:"failure"`
+	Error   *junitFailure `xml:"error"`
 	Out     string        `xml:"system-out,omitempty"`
 }
 
@@ -61,7 +65,10 @@ type junitFailure struct {
 
 // WriteJUnit writes the XML that CI servers read: a test suite for each suite,
 // the area as part of the class. A case fails when it failed on either cluster or
-// differs; one that does not apply is skipped.
+// differs; one that does not apply is skipped. JUnit has no word for "otherwise on
+// purpose": such a case is skipped, too, with a message that begins so, and the
+// suite's property onPurpose counts them. Where nothing was tested a test of that
+// name is an error, so that no CI server shows green.
 func WriteJUnit(w io.Writer, r *Report) error {
 	out := junitSuites{Name: "RocketMQ conformance of " + r.Tested.NameServer, Time: seconds(r.Took)}
 	at := map[string]int{}
@@ -74,9 +81,20 @@ func WriteJUnit(w io.Writer, r *Report) error {
 			out.Suites = append(out.Suites, junitSuite{Name: name, Timestamp: r.Began.UTC().Format("2006-01-02T15:04:05"), Properties: junitProperties(r)})
 		}
 		out.Suites[k].add(junitOf(&l), l.Row().Took)
+		if l.Verdict() == suite.OnPurpose {
+			out.Suites[k].onPurpose++
+		}
+	}
+	if r.Outcome() == NothingTested {
+		s := junitSuite{Name: "conformance", Timestamp: r.Began.UTC().Format("2006-01-02T15:04:05"), Properties: junitProperties(r)}
+		s.add(junitCase{Name: "something-was-tested", Class: "conformance", Time: seconds(0),
+			Error: &junitFailure{Message: headline(r), Type: string(NothingTested), Text: verdict(r)}}, 0)
+		out.Suites = append(out.Suites, s)
 	}
 	for i := range out.Suites {
 		s := &out.Suites[i]
+		s.Properties = append(s.Properties, junitProperty{"onPurpose", strconv.Itoa(s.onPurpose)})
+		out.Errors += s.Errors
 		s.Time = seconds(s.took)
 		out.Tests += s.Tests
 		out.Failures += s.Failures
@@ -99,6 +117,8 @@ func (s *junitSuite) add(c junitCase, took time.Duration) {
 	s.Tests++
 	s.took += took
 	switch {
+	case c.Error != nil:
+		s.Errors++
 	case c.Failure != nil:
 		s.Failures++
 	case c.Skipped != nil:
@@ -116,17 +136,25 @@ func junitProperties(r *Report) []junitProperty {
 
 func junitOf(l *Line) junitCase {
 	row := l.Row()
-	c := junitCase{Name: row.Case, Class: "conformance." + strings.NewReplacer(" ", "_", ".", "_").Replace(row.Suite) + "." + row.Area,
+	c := junitCase{Name: row.Title(), Class: "conformance." + strings.NewReplacer(" ", "_", ".", "_").Replace(row.Suite) + "." + row.Area,
 		Time: seconds(row.Took), Out: row.Promise}
-	switch {
-	case l.Tested != nil && l.Tested.Status == suite.Failed:
-		c.Failure = &junitFailure{Message: firstLine(l.Tested.Reason), Type: "fail", Text: failureText(l)}
-	case len(l.Differences) > 0:
-		d := l.Differences[0]
+	switch l.Verdict() {
+	case suite.Failed:
+		reason := "on the reference: "
+		if l.Tested != nil && l.Tested.Status == suite.Failed {
+			reason, row = "", l.Tested
+		} else {
+			row = l.Reference
+		}
+		c.Failure = &junitFailure{Message: reason + firstLine(row.Reason), Type: "fail", Text: failureText(l)}
+	case Differs:
+		d := l.Differences[slices.IndexFunc(l.Differences, func(d Difference) bool { return d.OnPurpose == "" })]
 		c.Failure = &junitFailure{Message: firstLine(fmt.Sprintf("%s: expected %s, seen %s", d.Field, d.Expected, d.Seen)), Type: "difference", Text: failureText(l)}
-	case l.Bad():
-		c.Failure = &junitFailure{Message: "on the reference: " + firstLine(l.Reference.Reason), Type: "fail", Text: failureText(l)}
-	case row.Status == suite.Skipped || row.Status == suite.NotApplicable:
+	case suite.OnPurpose:
+		why, means := l.purpose()
+		c.Skipped = &junitSkipped{Message: "on purpose: " + why}
+		c.Out += "\n" + means
+	case suite.Skipped, suite.NotApplicable:
 		c.Skipped = &junitSkipped{Message: string(row.Status) + ": " + firstLine(row.Reason)}
 	}
 	return c
@@ -141,7 +169,7 @@ func failureText(l *Line) string {
 		}
 	}
 	for _, d := range l.Differences {
-		fmt.Fprintf(&b, "%s\n  expected %s\n  seen     %s\n", d.Field, d.Expected, d.Seen)
+		fmt.Fprintf(&b, "%s\n  expected %s\n  seen     %s\n  means    %s\n", d.Field, d.Expected, d.Seen, d.Means)
 	}
 	return b.String()
 }

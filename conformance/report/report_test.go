@@ -42,9 +42,12 @@ func TestLines_TellWhatDiffers(t *testing.T) {
 	lines := r.Lines()
 	require.Len(t, lines, 5)
 	require.Empty(t, lines[0].Differences)
-	require.Equal(t, []Difference{{"go 2.1.2", "two", "status", "pass", "fail: " + hostile + "\nmore"}}, lines[1].Differences)
+	require.Equal(t, []Difference{{Suite: "go 2.1.2", Case: "two", Field: "status", Expected: "pass", Seen: "fail: " + hostile + "\nmore",
+		Means: "What an application may rely on, by this promise, does not hold here: Two."}}, lines[1].Differences)
 	require.Empty(t, lines[2].Differences, "n/a tells nothing")
-	require.Equal(t, []Difference{{"wire", "ask", "body", "{}", hostile}}, lines[3].Differences)
+	require.Len(t, lines[3].Differences, 1)
+	require.Equal(t, []string{"body", "{}", hostile, ""}, []string{lines[3].Differences[0].Field, lines[3].Differences[0].Expected, lines[3].Differences[0].Seen, lines[3].Differences[0].OnPurpose})
+	require.NotEmpty(t, lines[3].Differences[0].Means)
 	require.Empty(t, lines[4].Differences, "what did not run tells nothing")
 	require.True(t, lines[4].Bad(), "it failed on the reference")
 	require.False(t, r.Passed())
@@ -62,7 +65,9 @@ func TestWriteText_HasBothColumnsAndReasons(t *testing.T) {
 	require.Contains(t, text, "note: transactions: off")
 	require.Contains(t, text, "promised: Two.")
 	require.Contains(t, text, "    second\n")
-	require.Contains(t, text, "127.0.0.1:1: 2 passed, 1 failed, 1 not applicable, 1 skipped; reference 127.0.0.1:2: 4 passed, 1 failed, 0 not applicable, 0 skipped; 2 differ")
+	require.Contains(t, text, "127.0.0.1:1: 1 passed, 2 failed, 1 differ, 0 otherwise on purpose, 1 not applicable, 0 skipped; "+
+		"reference 127.0.0.1:2: 4 passed, 1 failed, 0 otherwise on purpose, 0 not applicable, 0 skipped. There are failed cases or differences.")
+	require.Contains(t, text, "the 1 wire cases that were answered show 1 distinct behaviours")
 }
 
 func TestWriteJSON_HasEverything(t *testing.T) {
@@ -72,7 +77,8 @@ func TestWriteJSON_HasEverything(t *testing.T) {
 	require.NoError(t, json.Unmarshal(b.Bytes(), &got))
 	require.False(t, got.Passed)
 	require.Len(t, got.Clusters, 2)
-	require.Equal(t, map[string]int{"pass": 2, "fail": 1, "n/a": 1, "skip": 1}, got.Clusters[0].Counts)
+	require.Equal(t, map[string]int{"pass": 1, "fail": 2, "differs": 1, "on purpose": 0, "n/a": 1, "skip": 0}, got.Clusters[0].Counts)
+	require.Equal(t, SomeFailed, got.Outcome)
 	require.Len(t, got.Cases, 5)
 	require.Equal(t, suite.Failed, got.Cases[1].Tested.Status)
 	require.Equal(t, suite.Passed, got.Cases[1].Reference.Status)

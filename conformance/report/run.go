@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
 
 	javaclients "github.com/merlinmq/merlin/conformance/java"
+	"github.com/merlinmq/merlin/conformance/probe"
 	"github.com/merlinmq/merlin/conformance/suite"
 )
 
 // Options of Run. NameServer is required; a zero rest runs nothing.
 type Options struct {
+	// NameServer is host:port, or several separated by semicolons.
 	NameServer string
 	// Match leaves out the cases whose name it does not match; nil matches all.
 	Match *regexp.Regexp
@@ -27,75 +30,134 @@ type Options struct {
 	// Own says that nobody else uses the cluster, so that wire cases may change
 	// its configuration.
 	Own bool
+	// Brokers leaves out the broker sets whose name it does not match; nil matches
+	// all that have a master.
+	Brokers *regexp.Regexp
 	// Parallel is how many Go cases run at a time; zero is 8.
 	Parallel int
+	// Start is called before the first case with the number of rows there will be.
+	Start func(rows int)
 	// Done is called as each case ends, one at a time.
 	Done func(Row)
 }
 
 func (o *Options) matches(name string) bool { return o.Match == nil || o.Match.MatchString(name) }
 
-// Total is how many rows Run will give.
-func (o *Options) Total() int {
+// Total is how many rows Run will give for a number of broker sets.
+func (o *Options) Total(brokers int) int {
 	n := 0
 	if o.Go {
 		for _, c := range suite.Cases() {
 			if o.matches(c.Name) {
-				n++
+				n += brokers
 			}
 		}
 	}
 	if o.Wire {
-		n += len(o.wireCases())
+		n += len(o.wireCases(false)) + (brokers-1)*len(o.wireCases(true))
 	}
 	for version := range o.Java {
-		n += len(o.javaCases(version))
+		n += len(o.javaCases(version)) * brokers
 	}
 	return n
 }
 
-// Run inspects a cluster and runs the suites on it, one after the other. When ctx
-// ends the cases clean up and the rest is skipped. The error wraps
-// suite.ErrUnreachable when the cluster does not answer.
+// running is one run: where its rows go.
+type running struct {
+	ctx    context.Context
+	o      *Options
+	id     string
+	column *Column
+
+	mu sync.Mutex // guards column, serialises calls of o.Done
+}
+
+// done takes a row that was seen on a cluster.
+func (r *running) done(c *suite.Cluster, row Row) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	row.Status, row.Reason = c.Judge(r.ctx, row.Status, row.Reason)
+	if len(r.column.Brokers) > 1 {
+		row.Broker = c.BrokerName
+	}
+	r.column.Rows = append(r.column.Rows, row)
+	if r.o.Done != nil {
+		r.o.Done(row)
+	}
+}
+
+// left takes what cases could not remove; what a request could is tried again at
+// the end.
+func (r *running) left(all []probe.Left) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range all {
+		if l.Stays {
+			r.column.Left = append(r.column.Left, l)
+		}
+	}
+}
+
+// Run inspects a cluster and runs the suites on each of its broker sets, one after
+// the other. When ctx ends the cases clean up and the rest is skipped. The error
+// wraps suite.ErrUnreachable when the cluster does not answer.
 func Run(ctx context.Context, o Options) (*Column, error) {
-	cluster, err := suite.Inspect(ctx, o.NameServer)
+	id := suite.NewID()
+	all, err := suite.Look{NameServer: o.NameServer, Match: o.Brokers, ID: id}.Inspect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	column := &Column{NameServer: o.NameServer, Server: cluster.Server, Notes: cluster.Notes}
-	var mu sync.Mutex // guards column.Rows, serialises calls of o.Done
-	done := func(row Row) {
-		mu.Lock()
-		defer mu.Unlock()
-		row.Status, row.Reason = cluster.Judge(ctx, row.Status, row.Reason)
-		column.Rows = append(column.Rows, row)
-		if o.Done != nil {
-			o.Done(row)
+	r := &running{ctx: ctx, o: &o, id: id, column: describe(o.NameServer, all)}
+	if o.Start != nil {
+		o.Start(o.Total(len(all)))
+	}
+	for i, cluster := range all {
+		if o.Go {
+			if err := o.runGo(ctx, cluster, r); err != nil {
+				return nil, err
+			}
+		}
+		if o.Wire {
+			o.runWire(ctx, cluster, r, i > 0)
+		}
+		for _, version := range sorted(o.Java) {
+			o.runJava(ctx, cluster, r, version)
 		}
 	}
-	if o.Go {
-		if err := o.runGo(ctx, cluster, done); err != nil {
-			return nil, err
-		}
-	}
-	if o.Wire {
-		o.runWire(ctx, cluster, done)
-	}
-	for _, version := range sorted(o.Java) {
-		o.runJava(ctx, cluster, version, done)
-	}
-	o.order(column.Rows)
-	return column, nil
+	mine := regexp.MustCompile(`(conf|jconf|wire)-` + id)
+	r.column.Left = append(r.column.Left, all[0].Places().Clean(context.WithoutCancel(ctx), mine)...)
+	o.order(r.column.Rows)
+	return r.column, nil
 }
 
-func (o *Options) runGo(ctx context.Context, c *suite.Cluster, done func(Row)) error {
-	_, err := suite.Run(ctx, suite.Options{NameServer: o.NameServer, Cluster: c, Control: o.Control, Match: o.Match, Parallel: o.Parallel,
+// describe makes the column of a cluster, without rows.
+func describe(nameServer string, all []*suite.Cluster) *Column {
+	c := &Column{NameServer: nameServer}
+	var servers []string
+	for _, b := range all {
+		c.Brokers = append(c.Brokers, b.BrokerName)
+		if !slices.Contains(servers, b.Server) {
+			servers = append(servers, b.Server)
+		}
+		for _, n := range b.Notes {
+			if len(all) > 1 {
+				n = "broker " + b.BrokerName + ": " + n
+			}
+			c.Notes = append(c.Notes, n)
+		}
+	}
+	c.Server = strings.Join(servers, ", ")
+	return c
+}
+
+func (o *Options) runGo(ctx context.Context, c *suite.Cluster, run *running) error {
+	_, err := suite.Run(ctx, suite.Options{NameServer: o.NameServer, Cluster: c, ID: run.id, Control: o.Control, Match: o.Match, Parallel: o.Parallel,
 		Done: func(r suite.Result) {
 			row := Row{Suite: suite.Name, Case: r.Case.Name, Area: r.Case.Area, Promise: r.Case.Promise, Status: r.Status, Reason: r.Reason, Took: r.Duration}
 			if r.Status == suite.Failed {
 				row.Log = r.Log
 			}
-			done(row)
+			run.done(c, row)
 		}})
 	return err
 }
@@ -117,7 +179,8 @@ func (o *Options) javaCases(version string) []javaclients.Case {
 	return out
 }
 
-func (o *Options) runJava(ctx context.Context, c *suite.Cluster, version string, done func(Row)) {
+func (o *Options) runJava(ctx context.Context, c *suite.Cluster, run *running, version string) {
+	done := func(row Row) { run.done(c, row) }
 	rows := map[string]Row{}
 	var names []string
 	for _, k := range o.javaCases(version) {
@@ -139,6 +202,7 @@ func (o *Options) runJava(ctx context.Context, c *suite.Cluster, version string,
 		return
 	}
 	err := javaclients.Run(ctx, javaclients.Options{ClassPath: o.Java[version], NameServer: o.NameServer, Cases: names,
+		ID: run.id, Broker: c.BrokerName,
 		Disturb: func(what string) error { return suite.Do(o.Control, suite.Disturbance(what)) },
 		Done: func(r javaclients.Result) {
 			row := rows[r.Case]
@@ -167,7 +231,7 @@ func (o *Options) order(rows []Row) {
 		}
 	}
 	if o.Wire {
-		for _, r := range o.wireCases() {
+		for _, r := range o.wireCases(false) {
 			put(wireSuite, r.Case)
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/merlinmq/merlin/conformance/probe"
 	"github.com/merlinmq/merlin/conformance/suite"
 )
 
@@ -21,7 +23,8 @@ func status(r *Row) string {
 }
 
 // WriteText writes a table of the cases by area with a column for each cluster,
-// then what differs, what failed and what does not apply.
+// then what differs, what is otherwise on purpose, what failed and what does not
+// apply.
 func WriteText(w io.Writer, r *Report) error {
 	p := &printer{w: w}
 	lines := r.Lines()
@@ -32,16 +35,20 @@ func WriteText(w io.Writer, r *Report) error {
 	p.printf("\n")
 	for i := range lines {
 		row := lines[i].Row()
-		p.printf("%-12s %-11s %-44s %-21s", row.Area, row.Suite, row.Case, status(lines[i].Tested))
+		p.printf("%-12s %-11s %-44s %-21s", row.Area, row.Suite, row.Title(), status(lines[i].Tested))
 		if r.Reference != nil {
 			p.printf(" %-21s", status(lines[i].Reference))
 		}
-		if len(lines[i].Differences) > 0 {
-			p.printf(" differs")
+		switch v := lines[i].Verdict(); {
+		case v == Differs || v == suite.OnPurpose:
+			p.printf(" %s", v)
+		case lines[i].differs():
+			p.printf(" %s", Differs)
 		}
 		p.printf("\n")
 	}
 	p.differences(r, lines)
+	p.purposes(lines)
 	for _, c := range r.columns() {
 		p.column(r, c)
 	}
@@ -49,24 +56,42 @@ func WriteText(w io.Writer, r *Report) error {
 	return p.err
 }
 
-// verdict is the report in one sentence.
-func verdict(r *Report) string {
-	differing := 0
-	for _, l := range r.Lines() {
-		if len(l.Differences) > 0 {
-			differing++
-		}
+// headline says in a sentence how the whole run ended.
+func headline(r *Report) string {
+	switch r.Outcome() {
+	case SomeFailed:
+		return "There are failed cases or differences"
+	case NothingTested:
+		return "Nothing was tested: no case applied to this cluster, or all were skipped"
 	}
-	text := fmt.Sprintf("%s: %s", r.Tested.NameServer, counts(r.Tested))
 	if r.Reference != nil {
-		text += fmt.Sprintf("; reference %s: %s", r.Reference.NameServer, counts(r.Reference))
+		return "Everything that applies passed, and nothing differs from the reference but on purpose"
 	}
-	return fmt.Sprintf("%s; %d differ", text, differing)
+	return "Everything that applies passed"
 }
 
-func counts(c *Column) string {
-	return fmt.Sprintf("%d passed, %d failed, %d not applicable, %d skipped",
-		c.Count(suite.Passed), c.Count(suite.Failed), c.Count(suite.NotApplicable), c.Count(suite.Skipped))
+// verdict is the report in one sentence.
+func verdict(r *Report) string {
+	text := fmt.Sprintf("%s: %s", r.Tested.NameServer, counts(r, r.Tested))
+	if r.Reference != nil {
+		text += fmt.Sprintf("; reference %s: %s", r.Reference.NameServer, counts(r, r.Reference))
+	}
+	return fmt.Sprintf("%s. %s.", text, headline(r))
+}
+
+// words are the verdicts as they stand behind a number.
+var words = map[suite.Status]string{suite.Passed: "passed", suite.Failed: "failed", Differs: "differ", suite.OnPurpose: "otherwise on purpose",
+	suite.NotApplicable: "not applicable", suite.Skipped: "skipped"}
+
+func counts(r *Report, c *Column) string {
+	n := r.Counts(c)
+	var parts []string
+	for _, v := range Verdicts() {
+		if v != Differs || c == r.Tested { // a reference differs from nothing
+			parts = append(parts, fmt.Sprintf("%d %s", n[v], words[v]))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 type printer struct {
@@ -90,19 +115,56 @@ func (p *printer) differences(r *Report, lines []Line) {
 	first := true
 	for i := range lines {
 		l := &lines[i]
-		if len(l.Differences) == 0 {
+		if !l.differs() {
 			continue
 		}
 		if first {
 			p.printf("\nDifferences (expected is what %s)\n", expectation(r))
 			first = false
 		}
-		p.printf("  %s %s: %s\n", l.Row().Suite, l.Row().Case, l.Row().Promise)
+		p.printf("  %s %s: %s\n", l.Row().Suite, l.Row().Title(), l.Row().Promise)
 		for _, d := range l.Differences {
 			p.indented("    "+d.Field+" expected ", d.Expected)
 			p.indented("    "+d.Field+" seen     ", d.Seen)
+			if d.OnPurpose != "" {
+				p.printf("      on purpose: %s\n", d.OnPurpose)
+			}
+			p.printf("      means: %s\n", d.Means)
 		}
 	}
+}
+
+// purposes lists what is otherwise on purpose, by reason.
+func (p *printer) purposes(lines []Line) {
+	for i, g := range purposes(lines) {
+		if i == 0 {
+			p.printf("\nOtherwise than Java on purpose\n")
+		}
+		p.printf("  %s\n", g.Reason)
+		if g.Means != "" {
+			p.printf("    for an application: %s\n", g.Means)
+		}
+		p.printf("    %s\n", shortened(g.Cases))
+	}
+}
+
+// purposes groups the lines that are otherwise on purpose.
+func purposes(lines []Line) []group {
+	var out []group
+	for i := range lines {
+		l := &lines[i]
+		if l.Verdict() != suite.OnPurpose {
+			continue
+		}
+		why, means := l.purpose()
+		k := slices.IndexFunc(out, func(g group) bool { return g.Reason == why })
+		if k < 0 {
+			k = len(out)
+			out = append(out, group{Reason: why, Means: means})
+		}
+		out[k].Cases = append(out[k].Cases, l.Row().Suite+" "+l.Row().Title())
+	}
+	return out
 }
 
 // expectation says whose answers the expected ones are.
@@ -119,13 +181,22 @@ func (p *printer) column(r *Report, c *Column) {
 	if c == r.Reference {
 		role = "reference"
 	}
-	p.printf("\n%s, %s, %s: %s\n", c.NameServer, role, c.Server, counts(c))
+	p.printf("\n%s, %s, %s: %s\n", c.NameServer, role, c.Server, counts(r, c))
+	if len(c.Brokers) > 1 {
+		p.printf("  brokers: %s\n", strings.Join(c.Brokers, ", "))
+	}
+	if n, distinct := behaviours(c); n > 0 {
+		p.printf("  the %d wire cases that were answered show %d distinct behaviours (a request code that is answered in one way counts once)\n", n, distinct)
+	}
 	for _, n := range c.Notes {
 		p.printf("  note: %s\n", n)
 	}
+	for _, l := range c.Left {
+		p.printf("  left behind: %s\n    to remove it: %s\n", l.What, l.Remove)
+	}
 	for i := range c.Rows {
 		if row := &c.Rows[i]; row.Status == suite.Failed {
-			p.indented(fmt.Sprintf("  fail %s %s: ", row.Suite, row.Case), row.Reason)
+			p.indented(fmt.Sprintf("  fail %s %s: ", row.Suite, row.Title()), row.Reason)
 			p.printf("    promised: %s\n", row.Promise)
 			for _, l := range row.Log {
 				p.indented("    ", l)
@@ -153,10 +224,10 @@ func shortened(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
-// group is the cases that share a reason.
+// group is the cases that share a reason, and what it means for an application.
 type group struct {
-	Reason string
-	Cases  []string
+	Reason, Means string
+	Cases         []string
 }
 
 func grouped(c *Column, s suite.Status) []group {
@@ -173,7 +244,7 @@ func grouped(c *Column, s suite.Status) []group {
 			at[row.Reason] = k
 			out = append(out, group{Reason: row.Reason})
 		}
-		out[k].Cases = append(out[k].Cases, row.Suite+" "+row.Case)
+		out[k].Cases = append(out[k].Cases, row.Suite+" "+row.Title())
 	}
 	return out
 }
@@ -182,8 +253,13 @@ type jsonCluster struct {
 	NameServer string         `json:"nameServer"`
 	Role       string         `json:"role"` // "under test" or "reference"
 	Server     string         `json:"server"`
+	Brokers    []string       `json:"brokers,omitempty"`
 	Notes      []string       `json:"notes,omitempty"`
+	Left       []probe.Left   `json:"left,omitempty"`
 	Counts     map[string]int `json:"counts"`
+	// WireCases are those that were answered, Behaviours what they tell apart.
+	WireCases  int `json:"wireCases"`
+	Behaviours int `json:"behaviours"`
 }
 
 type jsonResult struct {
@@ -197,6 +273,8 @@ type jsonResult struct {
 type jsonCase struct {
 	Suite       string       `json:"suite"`
 	Case        string       `json:"case"`
+	Broker      string       `json:"broker,omitempty"`
+	Verdict     suite.Status `json:"verdict"`
 	Area        string       `json:"area"`
 	Promise     string       `json:"promise"`
 	Tested      *jsonResult  `json:"tested,omitempty"`
@@ -206,6 +284,7 @@ type jsonCase struct {
 
 type jsonReport struct {
 	Passed   bool          `json:"passed"`
+	Outcome  Outcome       `json:"outcome"`
 	Began    time.Time     `json:"began"`
 	Millis   int64         `json:"millis"`
 	Clusters []jsonCluster `json:"clusters"`
@@ -215,20 +294,22 @@ type jsonReport struct {
 // WriteJSON writes one object: the clusters, and the cases with what became of
 // them on each.
 func WriteJSON(w io.Writer, r *Report) error {
-	out := jsonReport{Passed: r.Passed(), Began: r.Began, Millis: r.Took.Milliseconds(), Cases: []jsonCase{}}
+	out := jsonReport{Passed: r.Passed(), Outcome: r.Outcome(), Began: r.Began, Millis: r.Took.Milliseconds(), Cases: []jsonCase{}}
 	for _, c := range r.columns() {
-		k := jsonCluster{NameServer: c.NameServer, Role: "under test", Server: c.Server, Notes: c.Notes, Counts: map[string]int{}}
+		k := jsonCluster{NameServer: c.NameServer, Role: "under test", Server: c.Server, Brokers: c.Brokers, Notes: c.Notes, Left: c.Left, Counts: map[string]int{}}
+		k.WireCases, k.Behaviours = behaviours(c)
+		n := r.Counts(c)
 		if c == r.Reference {
 			k.Role = "reference"
 		}
-		for _, s := range suite.Statuses() {
-			k.Counts[string(s)] = c.Count(s)
+		for _, v := range Verdicts() {
+			k.Counts[string(v)] = n[v]
 		}
 		out.Clusters = append(out.Clusters, k)
 	}
 	for _, l := range r.Lines() {
 		row := l.Row()
-		out.Cases = append(out.Cases, jsonCase{Suite: row.Suite, Case: row.Case, Area: row.Area, Promise: row.Promise,
+		out.Cases = append(out.Cases, jsonCase{Suite: row.Suite, Case: row.Case, Broker: row.Broker, Verdict: l.Verdict(), Area: row.Area, Promise: row.Promise,
 			Tested: jsonOf(l.Tested), Reference: jsonOf(l.Reference), Differences: l.Differences})
 	}
 	e := json.NewEncoder(w)

@@ -3,6 +3,7 @@ package report
 import (
 	"context"
 	"strings"
+	"sync"
 
 	"github.com/merlinmq/merlin/compat/version"
 	"github.com/merlinmq/merlin/conformance/calls"
@@ -12,12 +13,13 @@ import (
 // wireSuite is the name of the cases that ask over raw sockets.
 const wireSuite = "wire"
 
-// wireCases lists the wire cases that a run selects, without a status.
-func (o *Options) wireCases() []Row {
+// wireCases lists the wire cases that a run selects, without a status: all, or
+// those about the broker alone, for the second and later brokers of a cluster.
+func (o *Options) wireCases(ofBroker bool) []Row {
 	var rows []Row
 	for _, c := range calls.Cases() {
-		if o.matches(c.Name) {
-			rows = append(rows, Row{Suite: wireSuite, Case: c.Name, Area: c.Area, Promise: c.Promise})
+		if o.matches(c.Name) && (!ofBroker || c.OfBroker()) {
+			rows = append(rows, Row{Suite: wireSuite, Case: c.Name, Area: c.Area, Promise: c.Promise, Code: c.Code})
 		}
 	}
 	return rows
@@ -25,12 +27,12 @@ func (o *Options) wireCases() []Row {
 
 // runWire runs the wire cases. Those about what the cluster has turned off would
 // get other answers than elsewhere and tell nothing.
-func (o *Options) runWire(ctx context.Context, c *suite.Cluster, done func(Row)) {
+func (o *Options) runWire(ctx context.Context, c *suite.Cluster, r *running, ofBroker bool) {
 	left := map[string]bool{}
-	for _, row := range o.wireCases() {
+	for _, row := range o.wireCases(ofBroker) {
 		if why := c.Without(wireSuite, row.Case); why != "" {
 			row.Status, row.Reason = suite.NotApplicable, why
-			done(row)
+			r.done(c, row)
 		} else {
 			left[row.Case] = true
 		}
@@ -38,42 +40,67 @@ func (o *Options) runWire(ctx context.Context, c *suite.Cluster, done func(Row))
 	if len(left) == 0 {
 		return
 	}
-	_, err := calls.Run(ctx, calls.Options{NameServer: o.NameServer, Match: exactly(left), Own: o.Own, Done: func(r calls.Result) {
-		delete(left, r.Name)
-		done(Row{Suite: wireSuite, Case: r.Name, Area: r.Area, Promise: r.Promise, Status: r.Status, Reason: r.Reason, Seen: r.Seen, Took: r.Took})
-	}})
-	for _, row := range o.wireCases() {
+	recorded := strings.HasSuffix(c.Server, version.Name(version.V5_3_3))
+	_, err := calls.Run(ctx, calls.Options{NameServer: o.NameServer, Cluster: c, ID: r.id, Match: exactly(left), Own: o.Own, Left: r.left,
+		Done: func(res calls.Result) {
+			delete(left, res.Name)
+			r.done(c, Row{Suite: wireSuite, Case: res.Name, Area: res.Area, Promise: res.Promise, Status: res.Status, Reason: res.Reason,
+				Seen: res.Seen, By: res.By, Code: res.Code, Took: res.Took, recorded: recorded})
+		}})
+	for _, row := range o.wireCases(ofBroker) {
 		if left[row.Case] && err != nil {
 			row.Status, row.Reason = suite.Failed, "the wire cases could not be prepared: "+err.Error()
-			done(row)
+			r.done(c, row)
 		}
 	}
 }
 
-// wireDifferences compares the answers of the wire cases with the reference's,
-// or with the recorded ones of the version that they were recorded from.
-func (r *Report) wireDifferences() []Difference {
-	var expected []calls.Result
+// recordings are the answers of Java servers 5.3.3 by case.
+var recordings = sync.OnceValue(func() map[string]calls.Result {
+	out := map[string]calls.Result{}
+	for _, r := range calls.Recorded() {
+		out[r.Name] = r
+	}
+	return out
+})
+
+// wireDifferences compares the answer of a wire case with the reference's, or with
+// the recorded one where the broker is of the version that it was recorded from.
+func (r *Report) wireDifferences(l *Line) []Difference {
+	// A case without answers has nothing to compare; its status tells the rest.
+	if l.Tested.Suite != wireSuite || len(l.Tested.Seen) == 0 {
+		return nil
+	}
+	var expected calls.Result
 	switch {
-	case r.Reference != nil:
-		expected = wireResults(r.Reference)
-	case strings.HasSuffix(r.Tested.Server, version.Name(version.V5_3_3)):
-		expected = calls.Recorded()
+	case l.Reference != nil && len(l.Reference.Seen) > 0:
+		expected = wireResult(l.Reference)
+	case r.Reference == nil && l.Tested.recorded:
+		expected = recordings()[l.Tested.Case]
+	}
+	if expected.Name == "" {
+		return nil
 	}
 	var out []Difference
-	for _, d := range calls.Compare(expected, wireResults(r.Tested)) {
-		out = append(out, Difference{wireSuite, d.Case, d.Field, d.Expected, d.Seen})
+	for _, d := range calls.Compare([]calls.Result{expected}, []calls.Result{wireResult(l.Tested)}) {
+		out = append(out, Difference{Suite: wireSuite, Case: d.Case, Field: d.Field, Expected: d.Expected, Seen: d.Seen, OnPurpose: d.Known, Means: d.Means})
 	}
 	return out
 }
 
-func wireResults(c *Column) []calls.Result {
-	var out []calls.Result
-	for _, row := range c.Rows {
-		// A case without answers has nothing to compare; its status tells the rest.
-		if row.Suite == wireSuite && len(row.Seen) > 0 {
-			out = append(out, calls.Result{Name: row.Case, Promise: row.Promise, Area: row.Area, Status: row.Status, Reason: row.Reason, Seen: row.Seen, Took: row.Took})
+func wireResult(row *Row) calls.Result {
+	return calls.Result{Name: row.Case, Promise: row.Promise, Area: row.Area, Code: row.Code, By: row.By,
+		Status: row.Status, Reason: row.Reason, Seen: row.Seen, Took: row.Took}
+}
+
+// behaviours says how many wire cases a column has that were answered, and how
+// many behaviours they tell apart.
+func behaviours(c *Column) (cases, distinct int) {
+	var results []calls.Result
+	for i := range c.Rows {
+		if c.Rows[i].Suite == wireSuite && len(c.Rows[i].Seen) > 0 {
+			results = append(results, wireResult(&c.Rows[i]))
 		}
 	}
-	return out
+	return len(results), calls.Behaviours(results)
 }

@@ -74,7 +74,7 @@ func sendSync(ctx context.Context, e *Env) {
 		e.Equal(32, len(res.OffsetMsgID), "length of the offset message id %q", res.OffsetMsgID)
 		e.True(res.MsgID != "" && !ids[res.MsgID] && !ids[res.OffsetMsgID], "ids %q, %q were seen before", res.MsgID, res.OffsetMsgID)
 		ids[res.MsgID], ids[res.OffsetMsgID] = true, true
-		e.Equal("DefaultRegion", res.RegionID, "region")
+		e.Equal(e.cluster.Setting("regionId", "DefaultRegion"), res.RegionID, "region")
 	}
 	e.Equal(queues, len(next), "queues that got messages")
 	box := e.Push(e.Group(), topic, All, Accept)

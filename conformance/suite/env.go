@@ -233,9 +233,10 @@ func (e *Env) AwaitRoute(topic string, queues int) {
 	})
 }
 
-// hasRoute asks all name servers: a client may be at any of them.
+// hasRoute asks all name servers that know the broker: a client may be at any of
+// them.
 func (e *Env) hasRoute(ctx context.Context, topic string, queues int) (bool, string) {
-	for _, ns := range e.cluster.NameServers {
+	for _, ns := range e.cluster.registered {
 		r, err := probe.RouteOf(ctx, ns, topic)
 		if err != nil {
 			return false, ns + ": " + err.Error()

@@ -16,68 +16,6 @@ import (
 	"github.com/merlinmq/merlin/conformance/probe"
 )
 
-// feature is something that a cluster may lack, with the cases that are about it
-// in every suite: Go, Java and wire cases share their names.
-type feature struct {
-	name  string
-	cases *regexp.Regexp
-	// suite is the beginning of the suite's name where only that one is meant.
-	suite string
-	// off returns why the cluster lacks it, or nothing.
-	off func(v int32, conf map[string]string) string
-}
-
-func features() []feature {
-	is := func(key, value string) func(int32, map[string]string) string {
-		return func(_ int32, conf map[string]string) string {
-			if conf[key] == value {
-				return "turned off on this broker: " + key + "=" + value
-			}
-			return ""
-		}
-	}
-	since := func(v int32) func(int32, map[string]string) string {
-		return func(server int32, _ map[string]string) string {
-			if server >= 0 && server < v {
-				return "comes with " + version.Name(v) + ", the broker is " + version.Name(server)
-			}
-			return ""
-		}
-	}
-	of := func(name, cases string, off func(int32, map[string]string) string) feature {
-		return feature{name: name, cases: regexp.MustCompile(cases), off: off}
-	}
-	wire := of("the answers that wire cases are about", ``, since(version.V5_0_0))
-	wire.suite = "wire"
-	lite := of("pulls as lite consumers of 5.x send them", `^lite-`, since(version.V5_0_0))
-	lite.suite = "java 5"
-	return []feature{
-		of("topics made by the first message", `auto-create|^send-namespace$`, is("autoCreateTopicEnable", "false")),
-		of("transactions", `transaction`, is("rejectTransactionMessage", "true")),
-		of("queries by key", `^(query-|trace)`, is("messageIndexEnable", "false")),
-		of("messages of 4 MiB", `^send-(sizes|too-large)$`, otherSize),
-		of("delays of 1, 5 and 10 seconds", `^(retry|delay-|broker-(restart|kill)-delay)`, otherDelays),
-		of("SQL92 turned off", `^sql-refused$`, is("enablePropertyFilter", "true")),
-		of("answers of 5.x", `^(send-illegal-queue|send-empty|offset-not-found|offset-by-time|offsets|offset-reset-queue)$`, since(version.V5_0_0)),
-		lite, wire,
-	}
-}
-
-func otherSize(_ int32, conf map[string]string) string {
-	const usual = "4194304"
-	if size := conf["maxMessageSize"]; size != "" && size != usual {
-		return "the case is about the default of " + usual + " bytes; here maxMessageSize=" + size
-	}
-	return ""
-}
-
-func otherDelays(_ int32, conf map[string]string) string {
-	if levels := conf["messageDelayLevel"]; levels != "" && !strings.HasPrefix(levels, "1s 5s 10s ") {
-		return "the case is about the default delay levels; here messageDelayLevel=" + levels
-	}
-	return ""
-}
-
 // ErrUnreachable says that a server does not answer, so that nothing can be
 // said about the cluster.
 var ErrUnreachable = errors.New("cannot be reached")
@@ -113,6 +51,7 @@ type Cluster struct {
 	lacks         []lack
 	brokers       map[string]string // all masters, by name
 	registersWith []string          // name servers, as the broker's settings have them
+	registered    []string          // name servers that know the broker
 }
 
 type lack struct {
@@ -185,12 +124,10 @@ func (l Look) Inspect(ctx context.Context) ([]*Cluster, error) {
 		}
 		c.NamesImplementation = a.Fields[version.Field]
 	}
-	if others := elsewhere(ctx, all); len(others) > 0 {
-		for _, o := range all {
-			o.NameServers = append(slices.Clone(c.NameServers), others...)
-		}
-	}
+	others := elsewhere(ctx, all)
 	for _, o := range all {
+		o.NameServers = append(probe.NameServers(l.NameServer), others...)
+		o.register(ctx)
 		o.NamesImplementation = c.NamesImplementation
 		if o.Refuses == "" && !l.ReadOnly {
 			o.tryTopic(ctx, cmp.Or(l.ID, NewID()))
@@ -216,6 +153,17 @@ func elsewhere(ctx context.Context, all []*Cluster) []string {
 		}
 	}
 	return found
+}
+
+// register finds the name servers that know the broker.
+func (c *Cluster) register(ctx context.Context) {
+	for _, ns := range c.NameServers {
+		if masters, err := probe.Masters(ctx, ns); err == nil && masters[c.BrokerName] != "" {
+			c.registered = append(c.registered, ns)
+		} else {
+			c.Notes = append(c.Notes, fmt.Sprintf("name server %s does not know broker %s: clients that ask it do not find what is there", ns, c.BrokerName))
+		}
+	}
 }
 
 // inspect asks the broker what it is and how it is set.
@@ -276,7 +224,7 @@ func (c *Cluster) tryTopic(ctx context.Context, id string) {
 		return
 	}
 	// What the broker tells a name server late would bring a removed topic back.
-	for _, ns := range c.NameServers {
+	for _, ns := range c.registered {
 		_ = poll(ctx, func() (bool, string) {
 			_, err := probe.RouteOf(ctx, ns, topic)
 			return err == nil, ""

@@ -41,7 +41,7 @@ final class Env {
 
     Env(String nameServer, String caseName) {
         this.nameServer = nameServer;
-        this.prefix = "jconf-" + UUID.randomUUID().toString().substring(0, 8) + "-" + caseName;
+        this.prefix = "jconf-" + runId + UUID.randomUUID().toString().substring(0, 8) + "-" + caseName;
         OPEN.add(this);
     }
 
@@ -53,6 +53,12 @@ final class Env {
     private static final Set<Env> OPEN = ConcurrentHashMap.newKeySet();
     private static DefaultMQAdminExt admin;
     private static String[] brokerSet;
+
+    /** A part of the names of all topics and groups of the run. */
+    static String runId = "";
+
+    /** The name of the broker set that topics are made on; empty is the first by name. */
+    static String brokerName = "";
 
     /** Closes what is still open when the process ends early. */
     static void closeAll() {
@@ -77,13 +83,13 @@ final class Env {
         }
     }
 
-    /** The broker set that topics are made on, the first by name: its name, its master's address, its cluster. */
+    /** The broker set that topics are made on: its name, its master's address, its cluster. */
     private String[] set() throws Exception {
         synchronized (Env.class) {
             if (brokerSet == null) {
                 eventually("the brokers of the cluster", () -> {
                     var table = admin().examineBrokerClusterInfo().getBrokerAddrTable();
-                    String name = Collections.min(table.keySet());
+                    String name = brokerName.isEmpty() ? Collections.min(table.keySet()) : brokerName;
                     brokerSet = new String[] {name, table.get(name).getBrokerAddrs().get(0L), table.get(name).getCluster()};
                 });
             }

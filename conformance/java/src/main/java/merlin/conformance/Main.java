@@ -16,7 +16,8 @@ import java.util.stream.Collectors;
  * object a line for each case: case, area, promise, status (pass, fail), reason, ms. Cases that disturb the servers run
  * last, all of one kind together (see Disturbance).
  *
- * <p>Arguments: "run", the name server address, the names of the cases separated by commas (all when missing).
+ * <p>Arguments: "run", the name server address, the names of the cases separated by commas (all when missing), a
+ * part of all names, the name of the broker set to make topics on (the first by name when missing).
  * With "consume", "answer" or "ask" the process plays a part in a case that needs one of its own. When the process
  * is asked to end it removes the topics and groups of the cases under way.
  */
@@ -31,6 +32,8 @@ public final class Main {
         System.setProperty("rocketmq.client.rebalance.waitInterval", "1000");
         switch (args[0]) {
             case "run":
+                Env.runId = args.length > 3 ? args[3] : "";
+                Env.brokerName = args.length > 4 ? args[4] : "";
                 run(args[1], args.length > 2 ? new HashSet<>(Arrays.asList(args[2].split(","))) : null);
                 break;
             case "consume":
