@@ -82,6 +82,8 @@ type world struct {
 	cfg      *config.Holder
 	topics   *topic.Table
 	ids      int
+	// fails is asked before each operation of the disk from the next start on.
+	fails func(vfs.Op) error
 }
 
 func newWorld(t *testing.T, settings string) *world {
@@ -94,13 +96,21 @@ func newWorld(t *testing.T, settings string) *world {
 	return w
 }
 
+// disk is the file system, with the failures that the test wants.
+func (w *world) disk() vfs.FS {
+	if w.fails == nil {
+		return w.fs
+	}
+	return &vfs.Inject{FS: w.fs, Fail: w.fails}
+}
+
 // open is a start of the broker.
 func (w *world) open() {
 	var err error
 	var recovered Recovered
 	w.st, err = store.Open(store.Options{
 		Recovered: recovered.Note,
-		FS:        w.fs, Clock: w.clock, StorePathRootDir: "/s", FlushDiskType: store.AsyncFlush, FileSizeCommitLog: 1 << 20,
+		FS:        w.disk(), Clock: w.clock, StorePathRootDir: "/s", FlushDiskType: store.AsyncFlush, FileSizeCommitLog: 1 << 20,
 		FileSizeConsumeQueue: 20 * 1000, MaxHashSlotNum: 100, MaxIndexNum: 400, CheckCRCOnRecoverOff: true,
 	})
 	require.NoError(w.t, err)
