@@ -94,3 +94,39 @@ func foundKeys(t *testing.T, c cluster.Cluster, sent []string) (older, newer int
 	}
 	return older, newer
 }
+
+// TestDelay_MadeAgainByJava4: a broker 4.9 that has to make the consume queue of a
+// delay level again delivers after one second, whatever the level says: it reads the
+// levels after it has recovered. 5.3.3 and Merlin wait.
+func TestDelay_MadeAgainByJava4(t *testing.T) {
+	if !*long {
+		t.Skip("only with -long: six starts of a broker")
+	}
+	reference.Need(t)
+	for _, k := range []cluster.Kind{java4, java5, merlin} {
+		c := cluster.Mixed(merlin, k).StartT(t, cluster.Options{BrokerConf: Conf()})
+		cl := storeclient.New(c.BrokerAddr())
+		q := storeclient.Queue{Topic: "TopicTest", ID: 0}
+		_, err := cl.Send(q, storeclient.Message{Body: []byte("x"), Properties: [][2]string{{message.PropertyDelayLevel, "4"}, {message.PropertyKeys, "late"}}})
+		require.NoError(t, err)
+		due := time.Now().Add(30 * time.Second)
+		time.Sleep(2 * time.Second)
+		cl.Close()
+		require.NoError(t, c.KillBroker())
+		require.NoError(t, os.RemoveAll(filepath.Join(c.StoreDir(), "consumequeue", "SCHEDULE_TOPIC_XXXX")))
+		require.NoError(t, c.StartBroker())
+		cl = storeclient.New(c.BrokerAddr())
+		var early time.Duration
+		require.Eventually(t, func() bool {
+			r, err := cl.ReadQueue(q, "*")
+			if err == nil && len(r.Found) == 1 {
+				early = due.Sub(time.UnixMilli(r.Found[0].StoreTimestamp))
+			}
+			return err == nil && len(r.Found) == 1
+		}, 2*time.Minute, 100*time.Millisecond)
+		cl.Close()
+		require.NoError(t, c.KillBroker())
+		fmt.Printf("%s delivers %v before the time\n", k.Name, early.Round(100*time.Millisecond))
+		require.Equal(t, k.Name == java4.Name, early > time.Second, "%s: %v", k.Name, early)
+	}
+}

@@ -40,6 +40,10 @@ type Ledger struct {
 	forgetful map[string]bool
 	again     int  // such deliveries
 	timers    bool // the broker of this hop delivers timers
+	// hurries is a broker of 4.9 after a kill: for a delayed message whose entry it
+	// makes again it takes one second for every level (TestDelay_MadeAgainByJava4).
+	hurries bool
+	hurried int // messages that came early for that reason
 }
 
 // NewLedger is that of an empty directory.
@@ -124,7 +128,9 @@ func (l *Ledger) arrive(q storeclient.Queue, f *storeclient.Record, hop string) 
 	if e.never {
 		out = append(out, Problem{"rolled back", at})
 	}
-	if stored := time.UnixMilli(f.StoreTimestamp); stored.Before(e.due) {
+	if stored := time.UnixMilli(f.StoreTimestamp); stored.Before(e.due) && l.hurries {
+		l.hurried++
+	} else if stored.Before(e.due) {
 		out = append(out, Problem{"early", fmt.Sprintf("%s, by %v", at, e.due.Sub(stored))})
 	}
 	e.arrived++

@@ -28,7 +28,8 @@ func Conf() map[string]string {
 	return map[string]string{
 		"mappedFileSizeCommitLog": "1048576", "mappedFileSizeConsumeQueue": "6000", "maxHashSlotNum": "4000", "maxIndexNum": "3000",
 		"flushConsumeQueueThoroughInterval": "500", "flushConsumerOffsetInterval": "200", "flushDelayOffsetInterval": "200",
-		"transactionCheckInterval": "1000", "transactionTimeOut": "1000", "transactionCheckMax": "1000", "enableScheduleMessageStats": "false",
+		// A question must not come again before the answer to the first one counts.
+		"transactionCheckInterval": "2000", "transactionTimeOut": "1000", "transactionOpBatchInterval": "200", "transactionCheckMax": "1000", "enableScheduleMessageStats": "false",
 		// The disk of a test machine may be as full as it is.
 		"diskMaxUsedSpaceRatio": "95", "cleanFileForciblyEnable": "false",
 	}
@@ -69,6 +70,7 @@ type Trip struct {
 	messages int         // about so many a hop
 	seq      int
 	outcomes map[string]int32 // of transactions that are not decided yet
+	killed   bool             // the hop before ended so
 	allNew   bool             // no broker of 4.9 has had the directory since settings were noted
 
 	// NoZeros leaves out properties with NUL bytes.
@@ -284,13 +286,17 @@ func (t *Trip) until(cl *storeclient.Client, what string, done func() (bool, err
 	}
 }
 
+// Hurried is how many delayed messages a broker of 4.9 delivered too early because
+// it had to make their consume queue again.
+func (t *Trip) Hurried() int { return t.ledger.hurried }
+
 // Again is how often a delayed message came again after a broker was killed.
 func (t *Trip) Again() int { return t.ledger.again }
 
 // Arrive starts a broker that sees everything arrive.
 func (t *Trip) Arrive(k cluster.Kind) error {
 	t.name = "the end (" + k.Name + ")"
-	t.ledger.timers = hasTimers(k)
+	t.ledger.timers, t.ledger.hurries = hasTimers(k), false
 	if err := errors.Join(t.c.UseBroker(k), t.c.StartBroker()); err != nil {
 		return err
 	}
