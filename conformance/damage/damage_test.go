@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/merlinmq/merlin/conformance/cluster"
+	"github.com/merlinmq/merlin/conformance/reference"
 )
 
 var (
@@ -25,6 +26,7 @@ var (
 	only    = flag.String("rows", "", "a regular expression for the names of rows")
 	strict  = flag.Bool("strict", false, "rows that are listed as pending fail as well")
 	tableTo = flag.String("table", "", "a file that gets the table")
+	java    = flag.Bool("java", false, "a Java broker 5.3.3 gets the same files: five to ten seconds a row")
 	verbose = flag.Bool("lines", false, "the log's warnings of each row")
 )
 
@@ -103,6 +105,9 @@ func TestMatrix(t *testing.T) {
 		report(t, v)
 		count[min(len(v.Violations), 1)]++
 	}
+	if *java {
+		beside(t, imgs, other, rows, verdicts)
+	}
 	text := Table(verdicts)
 	if *tableTo != "" {
 		require.NoError(t, os.WriteFile(*tableTo, []byte(text), 0o644))
@@ -110,6 +115,28 @@ func TestMatrix(t *testing.T) {
 		fmt.Print(text)
 	}
 	fmt.Printf("%d rows as they should be, %d not, in %v, seed %d\n", count[0], count[1], time.Since(began).Round(time.Second), *seed)
+}
+
+// beside gives the same damaged files to a Java broker and notes what becomes of
+// them; nothing is demanded of it.
+func beside(t *testing.T, imgs map[Stop]*Image, other string, rows []Row, verdicts []*Verdict) {
+	t.Helper()
+	b, err := NewBench(cluster.Mixed(cluster.Merlin(), cluster.Java(reference.V5)).StartT(t, cluster.Options{BrokerConf: conf()}))
+	require.NoError(t, err)
+	for n, row := range rows {
+		if verdicts[n] == nil {
+			continue
+		}
+		img := imgs[row.Stop]
+		o, err := b.Run(img, other, row, *seed)
+		if err != nil {
+			verdicts[n].Beside = "?"
+			t.Logf("Java, %v: %v", row, err)
+			continue
+		}
+		verdicts[n].Beside = Judge(row, img.History, o).Outcome()
+		fmt.Printf("Java 5.3.3, %v: %s\n", row, verdicts[n].Beside)
+	}
 }
 
 // chosen are the rows that run.

@@ -118,6 +118,9 @@ func (d Damage) apply(dir, other string, k Kind, h *History, r *rand.Rand) (Done
 		done.Blind = blind
 		done.Touched = append(done.Touched, t)
 		done.Text += fmt.Sprintf("%s [%d, %d) ", p, t.From, t.To)
+		if k.log() {
+			done.Text += h.within(p, t.From)
+		}
 		done.Whole = done.Whole && readable(filepath.Join(dir, p))
 	}
 	return done, nil

@@ -56,6 +56,16 @@ func (h *History) used(name string, size int64) int64 {
 	return size
 }
 
+// within says which byte of which record a place of a log file is.
+func (h *History) within(name string, at int64) string {
+	for _, s := range h.Messages {
+		if n := at - s.Phy%segmentSize; logPath(s.Phy) == name && n >= 0 && n < int64(len(s.Raw)) {
+			return fmt.Sprintf("byte %d of %s, %v at %d ", n, s.Key, s.Queue, s.Offset)
+		}
+	}
+	return ""
+}
+
 // hit says which messages a damage touched: those whose record it reached, and for
 // a consume queue those whose entry it reached. Without a list of topics none can be
 // read. Before a checkpoint the log ends at the first record that is not whole.

@@ -25,6 +25,7 @@ type Verdict struct {
 	Reused                          int // the same of messages that were destroyed
 	Lines                           int // of the log, that name a file that was touched
 	Violations                      []string
+	Beside                          string // what became of the same files under a Java broker
 	// Said are lines of the log that are warnings or errors.
 	Said []string
 }

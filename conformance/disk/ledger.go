@@ -17,10 +17,11 @@ const queuesPerTopic = 4
 // a transaction, or one whose answer a kill cut off.
 type expected struct {
 	queue    storeclient.Queue
-	due      time.Time // not before
-	must     bool      // it has to appear in the end; otherwise it may
-	never    bool      // it must not: rolled back
-	timer    bool      // a timer of Java 5: no other broker delivers it
+	due      time.Time  // not before
+	must     bool       // it has to appear in the end; otherwise it may
+	never    bool       // it must not: rolled back
+	asked    func() int // of a transaction that was left open: how often its producer was asked
+	timer    bool       // a timer of Java 5: no other broker delivers it
 	arrived  int
 	arrivals []string // hops
 }
@@ -38,7 +39,7 @@ type Ledger struct {
 	// and whoever comes next, Java too, delivers again what was not noted. Timers
 	// come again when Java 5 reads their log once more.
 	forgetful map[string]bool
-	again     int  // such deliveries
+	again     int  // such deliveries, and transactions that were asked about twice
 	timers    bool // the broker of this hop delivers timers
 	// hurries is a broker of 4.9 after a kill: for a delayed message whose entry it
 	// makes again it takes one second for every level (TestDelay_MadeAgainByJava4).
@@ -135,6 +136,10 @@ func (l *Ledger) arrive(q storeclient.Queue, f *storeclient.Record, hop string) 
 	}
 	e.arrived++
 	if e.arrivals = append(e.arrivals, hop); e.arrived > 1 {
+		if e.asked != nil && e.asked() > 1 {
+			l.again++ // each question was answered, the second before the first answer counted
+			return out
+		}
 		if !e.due.IsZero() && (l.forgetful[e.arrivals[e.arrived-2]] || e.timer && len(l.forgetful) > 0) {
 			l.again++
 			return out

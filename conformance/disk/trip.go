@@ -131,6 +131,9 @@ func (t *Trip) visit(h Hop, started bool) error {
 	said := t.printed()[len(printed):]
 	if len(t.Problems) > before {
 		for l := range strings.Lines(said) {
+			if strings.Contains(l, "nobody to ask") {
+				continue
+			}
 			if strings.Contains(l, "level=WARN") || strings.Contains(l, "level=ERROR") || strings.Contains(l, "recovered") {
 				fmt.Print("\t", l)
 			}
@@ -254,6 +257,7 @@ func (t *Trip) decide(cl *storeclient.Client) error {
 	for key, outcome := range t.outcomes {
 		e := t.ledger.pending[key]
 		e.must, e.never = outcome == commit, outcome == rollback
+		e.asked = func() int { return p.questions(key) }
 	}
 	err = t.until(cl, "transactions are asked about", func() (bool, error) {
 		for key, outcome := range t.outcomes {
@@ -290,7 +294,8 @@ func (t *Trip) until(cl *storeclient.Client, what string, done func() (bool, err
 // it had to make their consume queue again.
 func (t *Trip) Hurried() int { return t.ledger.hurried }
 
-// Again is how often a delayed message came again after a broker was killed.
+// Again is how often a delayed message came again after a broker was killed, or a
+// transaction whose producer was asked twice.
 func (t *Trip) Again() int { return t.ledger.again }
 
 // Arrive starts a broker that sees everything arrive.
