@@ -283,6 +283,9 @@ func (d *decoder) bean(v reflect.Value) error {
 		return err
 	}
 	v.SetZero()
+	for _, at := range b.ordinals {
+		v.FieldByIndex(at).SetUint(math.MaxUint8)
+	}
 	if b.defaulter {
 		v.Addr().Interface().(Defaulter).SetDefaults()
 	}

@@ -9,7 +9,8 @@
 // `json:"name"`, and options from the tag
 // `java:"option,…"`. Pointers, nil slices and nil maps are null; an empty
 // string is null, too, because that is what an unset String is in Java (elements
-// and map values are written as they are). []byte is base64 and an Enum is its
+// and map values are written as they are, and so is a field whose default is
+// another text). []byte is base64 and an Enum is its
 // name. Options:
 //
 //	nonnil   Java's field starts with an empty collection: nil is written as one

@@ -239,7 +239,7 @@ func (e *encoder) beanFields(v reflect.Value, b *bean) {
 	for i := range b.fields {
 		f := &b.fields[i]
 		fv := v.FieldByIndex(f.index)
-		if isNull(fv, true) && !f.opts.nonnil {
+		if isNull(fv, true) && !f.opts.nonnil && !f.filled {
 			continue
 		}
 		if n > 0 {

@@ -16,6 +16,8 @@ type level uint8
 
 func (level) Names() []string { return []string{"LOW", "HIGH"} }
 
+const null = level(math.MaxUint8)
+
 type point struct {
 	X int32 `json:"x"`
 	Y int32 `json:"y"`
@@ -53,20 +55,20 @@ type doc struct {
 func TestUnmarshal_Dialect(t *testing.T) {
 	five := int64(5)
 	for text, want := range map[string]doc{
-		`{}`:                             {base: base{"none"}},
-		`{num:1,'name':'a"b',long:"7",}`: {base: base{`a"b`}, Num: 1, Long: 7},
-		"/* c */ {\"num\" : 5 // x\n , \"flag\":1}":               {base: base{"none"}, Num: 5, Flag: true},
-		`{"NUM":3,"by_id":{1:"a",2:"b"}}`:                         {base: base{"none"}, Num: 3, ByID: map[int64]string{1: "a", 2: "b"}},
-		`{"points":{{"x":1,"y":2}:3,{y:5,x:4}:6}}`:                {base: base{"none"}, Points: map[point]int64{{1, 2}: 3, {4, 5}: 6}},
-		`{"points":{"{\"x\":1,\"y\":2}":3}}`:                      {base: base{"none"}, Points: map[point]int64{{1, 2}: 3}},
-		`{"name":null,"num":null,"ptr":5,"unknown":[1,{"a":[]}]}`: {Ptr: &five},
+		`{}`:                             {base: base{"none"}, Level: null},
+		`{num:1,'name':'a"b',long:"7",}`: {base: base{`a"b`}, Num: 1, Long: 7, Level: null},
+		"/* c */ {\"num\" : 5 // x\n , \"flag\":1}":               {base: base{"none"}, Num: 5, Flag: true, Level: null},
+		`{"NUM":3,"by_id":{1:"a",2:"b"}}`:                         {base: base{"none"}, Num: 3, ByID: map[int64]string{1: "a", 2: "b"}, Level: null},
+		`{"points":{{"x":1,"y":2}:3,{y:5,x:4}:6}}`:                {base: base{"none"}, Points: map[point]int64{{1, 2}: 3, {4, 5}: 6}, Level: null},
+		`{"points":{"{\"x\":1,\"y\":2}":3}}`:                      {base: base{"none"}, Points: map[point]int64{{1, 2}: 3}, Level: null},
+		`{"name":null,"num":null,"ptr":5,"unknown":[1,{"a":[]}]}`: {Ptr: &five, Level: null},
 		`{"color":"green","level":1}`:                             {base: base{"none"}, Color: "GREEN", Level: 1},
 		`{"color":0,"level":"LOW"}`:                               {base: base{"none"}, Color: "RED"},
-		`{"color":"PINK","level":"HUGE"}`:                         {base: base{"none"}, Level: math.MaxUint8},
-		`{"tags":["a","b","a"],"bytes":"AQI="}`:                   {base: base{"none"}, Tags: []string{"a", "b"}, Bytes: []byte{1, 2}},
-		`{"long":5L,"num":1.9,"rate":"0.5"}`:                      {base: base{"none"}, Long: 5, Num: 1, Rate: 0.5},
-		`{"name":{"a":1},"flag":"true"}`:                          {base: base{`{"a":1}`}, Flag: true},
-		`{"name":"\x41\u0042\v\uD83D\uDE00\uD83Dx"}`:              {base: base{"AB\v\U0001F600?x"}},
+		`{"color":"PINK","level":"HUGE"}`:                         {base: base{"none"}, Level: null},
+		`{"tags":["a","b","a"],"bytes":"AQI="}`:                   {base: base{"none"}, Tags: []string{"a", "b"}, Bytes: []byte{1, 2}, Level: null},
+		`{"long":5L,"num":1.9,"rate":"0.5"}`:                      {base: base{"none"}, Long: 5, Num: 1, Rate: 0.5, Level: null},
+		`{"name":{"a":1},"flag":"true"}`:                          {base: base{`{"a":1}`}, Flag: true, Level: null},
+		`{"name":"\x41\u0042\v\uD83D\uDE00\uD83Dx"}`:              {base: base{"AB\v\U0001F600?x"}, Level: null},
 	} {
 		var got doc
 		require.NoError(t, Unmarshal([]byte(text), &got), text)
@@ -97,7 +99,7 @@ func TestUnmarshal_MemoryIsBounded(t *testing.T) {
 
 func TestMarshal_Forms(t *testing.T) {
 	d := doc{base: base{"n/ä"}, Long: 1 << 53, ByID: map[int64]string{2: "b", 1: "a"},
-		Points: map[point]int64{{1, 2}: 3}, Tree: map[string]int32{"b": 1, "a": 2}, Level: math.MaxUint8, Rate: math.NaN()}
+		Points: map[point]int64{{1, 2}: 3}, Tree: map[string]int32{"b": 1, "a": 2}, Level: null, Rate: math.NaN()}
 	compact, err := Marshal(&d)
 	require.NoError(t, err)
 	require.Equal(t, `{"always":[],"byId":{1:"a",2:"b"},"flag":false,"long":9007199254740992,"name":"n/ä","num":0,`+
@@ -149,6 +151,22 @@ func BenchmarkUnmarshal(b *testing.B) {
 
 // FuzzUnmarshal: no panic, and what was accepted reads the same after writing, in
 // each form.
+// An empty string is no default: {"name":""} is read as what it says, also when it
+// was written by us. (fastjson leaves out null only.)
+func TestMarshal_EmptyStringWithADefault(t *testing.T) {
+	var d doc
+	require.NoError(t, Unmarshal([]byte(`{'nAme':""}`), &d))
+	require.Empty(t, d.Name)
+	for _, form := range []Form{Compact, Pretty, Standard} {
+		text, err := Append(nil, &d, form)
+		require.NoError(t, err)
+		require.Contains(t, string(text), `"name":""`)
+		back := doc{}
+		require.NoError(t, Unmarshal(text, &back))
+		require.Empty(t, back.Name)
+	}
+}
+
 func FuzzUnmarshal(f *testing.F) {
 	f.Add([]byte(`{num:1,'name':'a"b',long:"7","points":{{"x":1,"y":2}:3},"tags":["a"],"bytes":"AQI=",}`))
 	f.Add([]byte(`{"color":"green","level":1,"tree":{"b":1},"rate":1e300} // end`))

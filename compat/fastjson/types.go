@@ -39,6 +39,9 @@ type field struct {
 	quote []byte // "name":
 	index []int
 	opts  options
+	// filled says that a new object has text here: an empty string is written, or it
+	// would be read as that text.
+	filled bool
 }
 
 // bean is what is known about a struct type.
@@ -46,6 +49,7 @@ type bean struct {
 	fields    []field // in alphabetical order
 	byName    map[string]*field
 	folded    map[string]*field // by fold(name), for names spelled otherwise
+	ordinals  [][]int           // the fields of unsigned enumerations, which are null in a new object
 	defaulter bool
 }
 
@@ -61,6 +65,7 @@ func beanOf(t reflect.Type) (*bean, error) {
 	if err := b.collect(t, nil); err != nil {
 		return nil, err
 	}
+	b.noteDefaults(t)
 	slices.SortFunc(b.fields, func(x, y field) int { return strings.Compare(x.name, y.name) })
 	for i := range b.fields {
 		f := &b.fields[i]
@@ -69,6 +74,25 @@ func beanOf(t reflect.Type) (*bean, error) {
 	}
 	beans.Store(t, b)
 	return b, nil
+}
+
+// noteDefaults finds the strings that are not empty in a new object, and the fields
+// that are ordinals.
+func (b *bean) noteDefaults(t reflect.Type) {
+	fresh := reflect.New(t)
+	if b.defaulter {
+		fresh.Interface().(Defaulter).SetDefaults()
+	}
+	for i := range b.fields {
+		f := &b.fields[i]
+		v := fresh.Elem().FieldByIndex(f.index)
+		switch enum := v.Type().Implements(enumType); {
+		case v.Kind() == reflect.String:
+			f.filled = v.Len() > 0 && !enum
+		case enum:
+			b.ordinals = append(b.ordinals, f.index)
+		}
+	}
 }
 
 // collect adds the fields of t, and of structs embedded in it.
