@@ -335,30 +335,28 @@ func (s *Store) DeleteTopic(topic string) error {
 // takes too long.
 func (s *Store) keep() {
 	defer s.wg.Done()
-	every := time.Second
+	var expire <-chan time.Time // nil: never
 	if s.o.FlushDiskType == SyncFlush {
-		every = 100 * time.Millisecond
+		t := s.clock.NewTicker(100 * time.Millisecond)
+		defer t.Stop()
+		expire = t.C()
 	}
-	t := s.clock.NewTicker(every)
+	t := s.clock.NewTicker(time.Second)
 	defer t.Stop()
-	lastSample, lastMinute := s.clock.Now(), s.clock.Now()
-	for {
-		select {
-		case <-t.C():
-		case <-s.quit:
-			return
+	for samples := 1; ; samples++ {
+		for sampled := false; !sampled; {
+			select {
+			case <-expire:
+				s.committer.expire()
+			case <-t.C(): // each of them counts: windows are numbers of samples
+				sampled = true
+			case <-s.quit:
+				return
+			}
 		}
-		now := s.clock.Now()
-		if s.o.FlushDiskType == SyncFlush {
-			s.committer.expire()
-		}
-		if now.Sub(lastSample) >= time.Second {
-			lastSample = now
-			s.stats.sample(now.UnixMilli())
-			raise(&s.stats.dispatchMax, s.DispatchBehind())
-		}
-		if now.Sub(lastMinute) >= time.Minute {
-			lastMinute = now
+		s.stats.sample(s.clock.NowMillis())
+		raise(&s.stats.dispatchMax, s.DispatchBehind())
+		if samples%60 == 0 {
 			s.stats.minute()
 		}
 	}

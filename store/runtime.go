@@ -51,8 +51,9 @@ func (s *Store) RuntimeInfo() map[string]string {
 		"remainHowManyDataToFlush":        readableBytes(behind),
 	}
 	m["commitLogDiskRatio_"+s.o.StorePathCommitLog] = d(logRatio)
-	if u, err := s.fs.Usage(s.o.StorePathCommitLog); err == nil {
-		m["commitLogDirCapacity"] = fmt.Sprintf("Total : %s, Free : %s.", readableBytes(u.Total), readableBytes(u.Free))
+	// Java takes the root directory here, and counts what is kept for the root user.
+	if u, err := s.fs.Usage(s.o.StorePathRootDir); err == nil {
+		m["commitLogDirCapacity"] = fmt.Sprintf("Total : %s, Free : %s.", readableBytes(u.Size), readableBytes(u.Unused))
 	}
 	return m
 }

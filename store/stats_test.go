@@ -53,6 +53,41 @@ func TestStore_RuntimeInfoCounts(t *testing.T) {
 	advance(t, c, time.Second, func() bool { return len(strings.Fields(s.RuntimeInfo()["putTps"])) == 2 })
 }
 
+// A sample is taken at every second, also when the goroutine is late for some: the
+// windows are numbers of samples (StoreStatsService.getPutTps).
+func TestStore_SamplesEverySecond(t *testing.T) {
+	for _, mode := range []FlushDiskType{AsyncFlush, SyncFlush} {
+		c := clock.NewManual(time.UnixMilli(1_700_000_000_000))
+		o := small(vfs.NewMem())
+		o.Clock, o.FlushDiskType = c, mode
+		s := open(t, o)
+		taken := func() int {
+			s.stats.mu.Lock()
+			defer s.stats.mu.Unlock()
+			return len(s.stats.samples)
+		}
+		advance(t, c, time.Second, func() bool { return taken() > 0 })
+		first := taken()
+		for n := 1; n <= 12; n++ {
+			d := 1300 * time.Millisecond
+			if n%2 == 0 {
+				d = 700 * time.Millisecond
+			}
+			c.Advance(d)
+			require.Eventually(t, func() bool { return taken() == first+n }, 5*time.Second, time.Millisecond)
+		}
+		require.Len(t, strings.Fields(s.RuntimeInfo()["putTps"]), 1, "ten seconds are full")
+	}
+}
+
+func TestRuntimeInfo_CapacityIsTheWholeDisk(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.SetUsage(vfs.Usage{Total: 95 << 30, Free: 45 << 30, Size: 100 << 30, Unused: 50 << 30})
+	m := open(t, small(mem)).RuntimeInfo()
+	require.Equal(t, "Total : 100.0 GiB, Free : 50.0 GiB.", m["commitLogDirCapacity"])
+	require.Equal(t, "0.53", m["commitLogDiskRatio"], "the reserve is neither used nor free: 50 of 95")
+}
+
 func TestLatencyClasses_MatchTheirBounds(t *testing.T) {
 	bounds := latencyBounds()
 	require.Len(t, bounds, latencyClasses)

@@ -42,7 +42,7 @@ type node struct {
 
 // NewMem makes an empty file system of 1 TiB.
 func NewMem() *Mem {
-	return &Mem{root: newDir(), usage: Usage{Total: 1 << 40, Free: 1 << 40}}
+	return &Mem{root: newDir(), usage: Usage{Total: 1 << 40, Free: 1 << 40, Size: 1 << 40, Unused: 1 << 40}}
 }
 
 func newDir() *node {

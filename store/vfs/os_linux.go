@@ -71,7 +71,7 @@ func usage(path string) (Usage, error) {
 	// The root user's reserve counts as neither used nor free, as in df.
 	used := int64(s.Blocks-s.Bfree) * b
 	free := int64(s.Bavail) * b
-	return Usage{Total: used + free, Free: free}, nil
+	return Usage{Total: used + free, Free: free, Size: int64(s.Blocks) * b, Unused: int64(s.Bfree) * b}, nil
 }
 
 // PhysicalMemory is the memory in bytes that the process has: that of the machine or,

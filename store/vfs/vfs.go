@@ -95,6 +95,9 @@ type Usage struct {
 	Total int64
 	// Free is what an ordinary user may still take.
 	Free int64
+	// Size and Unused have what is kept for the root user in them, as neither of the
+	// others has (File.getTotalSpace, File.getFreeSpace).
+	Size, Unused int64
 }
 
 // Ratio is the used share, 0 to 1, or -1 when the size is not known.

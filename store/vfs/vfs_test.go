@@ -61,6 +61,9 @@ func TestFS_Basics(t *testing.T) {
 		u, err := f.Usage(dir)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, u.Ratio(), 0.0)
+		require.GreaterOrEqual(t, u.Size, u.Total, "with the reserve")
+		require.GreaterOrEqual(t, u.Unused, u.Free)
+		require.Equal(t, u.Size-u.Total, u.Unused-u.Free, "the reserve is free")
 	})
 }
 
