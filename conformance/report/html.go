@@ -66,7 +66,7 @@ func WriteHTML(w io.Writer, r *Report) error {
 		return err
 	}
 	lines := r.Lines()
-	p := htmlPage{Report: r, Outcome: r.Outcome(), Headline: headline(r), Verdict: verdict(r), Expected: expectation(r), Verdicts: Verdicts(), Purposes: purposes(lines)}
+	p := htmlPage{Report: r, Outcome: r.Outcome(), Headline: headline(r), Verdict: sums(r), Expected: expectation(r), Verdicts: Verdicts(), Purposes: purposes(lines)}
 	for _, c := range r.columns() {
 		h := htmlColumn{Column: c, Counts: r.Counts(c)}
 		for _, n := range h.Counts {

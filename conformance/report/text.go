@@ -70,13 +70,16 @@ func headline(r *Report) string {
 	return "Everything that applies passed"
 }
 
-// verdict is the report in one sentence.
-func verdict(r *Report) string {
+// verdict is the report in two sentences.
+func verdict(r *Report) string { return fmt.Sprintf("%s. %s.", sums(r), headline(r)) }
+
+// sums are the counts of all clusters.
+func sums(r *Report) string {
 	text := fmt.Sprintf("%s: %s", r.Tested.NameServer, counts(r, r.Tested))
 	if r.Reference != nil {
 		text += fmt.Sprintf("; reference %s: %s", r.Reference.NameServer, counts(r, r.Reference))
 	}
-	return fmt.Sprintf("%s. %s.", text, headline(r))
+	return text
 }
 
 // words are the verdicts as they stand behind a number.
