@@ -96,7 +96,12 @@ func fastPort(addr string) string {
 	return net.JoinHostPort(host, strconv.Itoa(n-2))
 }
 
+// maskOf masks a name where it stands alone. One of a letter or two is looked for
+// only between quotes and the like: it may be a word of the text.
 func maskOf(name, text string) mask {
+	if len(text) < 3 {
+		return mask{regexp.MustCompile(`(^|["'\[({=:,;/@])` + regexp.QuoteMeta(text) + `($|["'\])}=:,;/@])`), "${1}$" + name + "${2}"}
+	}
 	return mask{regexp.MustCompile(`(^|[^\w-])` + regexp.QuoteMeta(text) + `($|[^\w-])`), "${1}$" + name + "${2}"}
 }
 

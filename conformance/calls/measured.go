@@ -13,6 +13,9 @@ import (
 // Exporters and dashboards take the texts of GET_BROKER_RUNTIME_INFO (28) apart:
 // what a value looks like and whether it can be true is compared, not the value.
 
+// word is a text of ours in the place of a server's: no names are looked for in it.
+type word string
+
 // format is a kind of text, with its bounds.
 type format struct {
 	name string
@@ -124,7 +127,7 @@ func runtime(s *scene, body []byte) []field {
 			}
 			if strings.HasPrefix(k, "scheduleMessageOffset_") {
 				if n := level.note(text, m); n != level.name {
-					out[k] = n
+					out[k] = word(n)
 				}
 				continue
 			}
@@ -132,7 +135,7 @@ func runtime(s *scene, body []byte) []field {
 			if !ok {
 				f = count
 			}
-			out[k] = f.note(text, m)
+			out[k] = word(f.note(text, m))
 		}
 		return map[string]any{"table": out}
 	})
@@ -157,12 +160,12 @@ func kinds(v any) any {
 		}
 		return v
 	case string:
-		return "a text"
+		return word("a text")
 	case json.Number:
 		if strings.HasPrefix(v.String(), "-") && v.String() != "-1" {
-			return "a negative number"
+			return word("a negative number")
 		}
-		return "a number"
+		return word("a number")
 	}
 	return v
 }

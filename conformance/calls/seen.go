@@ -226,6 +226,8 @@ func (s *scene) flatten(out []field, path, key string, v any) []field {
 			}
 		}
 		return out
+	case word:
+		return append(out, field{path, strconv.Quote(string(v))})
 	case string:
 		return append(out, field{path, strconv.Quote(s.maskField(key, v))})
 	case json.Number:
@@ -282,7 +284,7 @@ func afterDefault(s *scene, body []byte) []field {
 		}
 		for _, k := range []string{"readQueueNums", "writeQueueNums"} {
 			if n, ok := root[k].(json.Number); ok && n.String() == s.f.c.Setting("defaultTopicQueueNums", "8") {
-				root[k] = "defaultTopicQueueNums"
+				root[k] = word("defaultTopicQueueNums")
 			}
 		}
 		return root
@@ -340,7 +342,7 @@ func records(s *scene, body []byte) []field {
 	var out []field
 	for i := 0; len(body) > 0; i++ {
 		var m message.Message
-		n, err := message.Decode(body, &m, true)
+		n, err := message.Decode(body, &m, false) // origin tells of the checksum
 		if err != nil {
 			return append(out, field{fmt.Sprintf("body[%d]", i), err.Error()})
 		}
