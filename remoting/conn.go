@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudwego/netpoll"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/protocol/wire"
 )
 
@@ -24,10 +25,14 @@ type Conn struct {
 	remote atomic.Pointer[netip.AddrPort] // a PROXY preamble changes it
 	tls    atomic.Pointer[secure]         // nil on plain connections
 
-	lastRead  atomic.Int64 // ms of the clock
-	lastWrite atomic.Int64 // ms of the clock
-	dead      atomic.Bool  // Close, a failure or the peer's end was seen: nothing can be sent
-	quit      atomic.Bool  // this side closed it: what was received is not handled any more
+	account   *budget.Account // nil without a budget; ends with the connection
+	pooled    atomic.Int64    // its requests in queues of lanes and with their workers
+	due       atomic.Int64    // ms: when what it has begun must be complete, 0 = nothing is begun
+	waiting   int64           // bytes of input that the watchdog has charged; the watchdog's own
+	lastRead  atomic.Int64    // ms of the clock
+	lastWrite atomic.Int64    // ms of the clock
+	dead      atomic.Bool     // Close, a failure or the peer's end was seen: nothing can be sent
+	quit      atomic.Bool     // this side closed it: what was received is not handled any more
 	gone      chan struct{}
 
 	in    input // of the wake-up alone
@@ -48,6 +53,10 @@ func newConn(ep *endpoint, nc netpoll.Connection) *Conn {
 	c.lastWrite.Store(now)
 	c.calls.limit = ep.limits.MaxCalls
 	c.in.fresh = ep.server
+	if ep.budget != nil {
+		c.account = ep.budget.Open(c.fail)
+		c.account.Add(budget.Base, baseCharge)
+	}
 	return c
 }
 
@@ -65,6 +74,15 @@ func addrPort(a net.Addr) netip.AddrPort {
 	}
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
+
+// baseCharge is about what an idle connection keeps: its struct, its entry in the
+// registry and in the poller, and the buffer that netpoll reads into.
+const baseCharge = 8 << 10
+
+// Account is what the server's budget charges the connection with; nil, which
+// counts nothing, without a budget. Who keeps something for the peer adds it there
+// and gives it back; what is left ends with the connection.
+func (c *Conn) Account() *budget.Account { return c.account }
 
 // ID is unique among the connections of its server or client.
 func (c *Conn) ID() uint64 { return c.id }
@@ -146,6 +164,7 @@ func (c *Conn) closed(netpoll.Connection) error {
 	c.out.finish()
 	c.in.drop()
 	c.calls.failAll(ErrClosed)
+	c.account.End()
 	c.ep.registry.remove(c)
 	c.ep.tell(Event{Kind: Closed, Conn: c})
 	close(c.gone)

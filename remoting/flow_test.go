@@ -71,7 +71,7 @@ func TestLane_FullIsAnAnswer(t *testing.T) {
 
 func TestLane_BytesAreBounded(t *testing.T) {
 	hold := make(chan struct{})
-	lane := &Lane{Workers: 1, MaxBytes: 1000}
+	lane := &Lane{Workers: 1, MaxBytes: 2100} // a request takes about 512 bytes beside its body
 	rs := NewRoutes()
 	rs.Handle(10, lane, func(r *Request) (*Answer, error) { <-hold; return &Answer{}, nil })
 	s, addr := serve(t, ServerOptions{Routes: rs})

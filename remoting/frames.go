@@ -34,6 +34,7 @@ type splitter struct {
 	partial []byte // the beginning of a frame, from its length word on
 	size    int    // of that frame, 0 while not known
 	full    []byte // the kept frame that the last split completed
+	begun   bool   // keep has begun a frame since somebody reset it
 }
 
 // split calls f with each frame that p completes, without its length word. What
@@ -94,6 +95,7 @@ func (s *splitter) complete(p []byte, f func([]byte) error) ([]byte, error) {
 func (s *splitter) keep(p []byte) {
 	if s.partial == nil {
 		s.partial = getBuf(0)
+		s.begun = true
 	}
 	need := len(s.partial) + len(p)
 	if need > cap(s.partial) && s.size > 0 {

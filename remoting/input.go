@@ -7,6 +7,7 @@ import (
 
 	"github.com/cloudwego/netpoll"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/wire"
 )
@@ -21,6 +22,9 @@ const (
 	keepBelow = 64 << 10
 	// inOneAbove is the input from which on it is taken as it lies in buffers.
 	inOneAbove = 64 << 10
+	// leastRate is the slowest a long frame may come, in bytes a second, once
+	// FrameTimeout is over.
+	leastRate = 64 << 10
 )
 
 // input is what a connection's wake-ups remember.
@@ -29,6 +33,10 @@ type input struct {
 	fresh  bool // nothing was read yet: a preamble or TLS may come
 	behind bool // more was read while the last wake-up ran
 	head   []byte
+
+	charged int64 // for the beginning of a frame that is kept
+	began   int64 // ms: when it came, 0 = none is kept
+	size    int   // of the whole frame as known when due was set
 }
 
 func (in *input) drop() {
@@ -121,6 +129,13 @@ func (c *Conn) wake(pieces ...[]byte) {
 	if c.quit.Load() {
 		return
 	}
+	came := 0
+	for _, p := range pieces {
+		came += len(p)
+	}
+	if came > inOneAbove { // it stays in memory until the wake-up ends, however long that takes
+		c.account.Add(budget.Input, int64(came))
+	}
 	c.cork()
 	w := wakeups.Get().(*wakeup)
 	w.conn, w.now = c, c.ep.clock.NowMillis()
@@ -136,11 +151,56 @@ func (c *Conn) wake(pieces ...[]byte) {
 		}
 		c.in.frames.done()
 	}
+	c.noteBegun(w.now)
 	w.conn = nil
 	wakeups.Put(w)
 	c.uncork()
+	if came > inOneAbove {
+		c.account.Add(budget.Input, -int64(came))
+	}
 	if err != nil {
 		c.fail(err)
+	}
+}
+
+// noteBegun charges the beginning of a frame that is kept, and says until when
+// the rest has to come.
+func (c *Conn) noteBegun(now int64) {
+	in := &c.in
+	s := &in.frames
+	if kept := int64(cap(s.partial)); kept != in.charged {
+		c.account.Add(budget.Input, kept-in.charged)
+		in.charged = kept
+	}
+	switch {
+	case len(s.partial) == 0:
+		if in.began != 0 {
+			in.began, in.size = 0, 0
+			c.due.Store(0)
+		}
+	case s.begun || in.began == 0:
+		in.began, in.size = now, s.size
+		c.setDue()
+	case in.size != s.size:
+		in.size = s.size
+		c.setDue()
+	}
+	s.begun = false
+}
+
+// setDue sets the time by which what was begun must be complete.
+func (c *Conn) setDue() {
+	if d := c.ep.limits.FrameTimeout; d > 0 {
+		c.due.Store(c.in.began + d.Milliseconds() + int64(c.in.size)*1000/leastRate)
+	}
+}
+
+// overdue closes the connection when what it has begun takes too long. A byte now
+// and then does not help: the whole must be there. Nothing is said while received
+// bytes wait for a busy wake-up: the rest may be among them.
+func (c *Conn) overdue(now int64, waiting int) {
+	if due := c.due.Load(); due != 0 && now > due && waiting == 0 {
+		c.fail(fmt.Errorf("a frame, a preamble or a TLS handshake was begun and is not complete in time"))
 	}
 }
 

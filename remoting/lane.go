@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/protocol"
 )
 
@@ -32,7 +33,7 @@ type Lane struct {
 	// those in the queue count too. More are answered SYSTEM_BUSY.
 	// 0 = DefaultLaneCapacity.
 	Capacity int
-	// MaxBytes is how many bytes of bodies the queue of a pooled lane may hold,
+	// MaxBytes is how many bytes of requests the queue of a pooled lane may hold,
 	// those in the hands of workers included. More are answered SYSTEM_BUSY.
 	// 0 = DefaultLaneBytes.
 	MaxBytes int64
@@ -42,7 +43,7 @@ type Lane struct {
 	MaxWait func() time.Duration
 
 	busy  atomic.Int64 // requests in work
-	bytes atomic.Int64 // of the bodies in the queue and with workers
+	bytes atomic.Int64 // of the requests in the queue and with workers
 
 	mu      sync.Mutex // guards what follows; a leaf
 	ready   sync.Cond  // a task or the end; its L is mu
@@ -128,7 +129,7 @@ func (l *Lane) release() {
 	}
 	l.mu.Unlock()
 	for _, r := range left {
-		l.bytes.Add(-int64(len(r.Cmd.Body)))
+		r.leave()
 		r.finish(Refuse(protocol.SystemBusy, remarkOverload))
 	}
 	if last {
@@ -136,23 +137,67 @@ func (l *Lane) release() {
 	}
 }
 
+// leastShare is how many requests one connection may always have in pooled lanes;
+// a quarter of a lane's capacity when that is more.
+const leastShare = 1000
+
 // push queues a copy of a request whose room is reserved. It reports false when
-// the bodies in the lane are too large together, or the lane is not running.
+// the requests in the lane are too large together, when the connection has more
+// of them than its share or the peer keeps as much as it may, or when the lane is
+// not running.
 func (l *Lane) push(c *Conn, in *Request) bool {
 	limit := l.MaxBytes
 	if limit == 0 {
 		limit = DefaultLaneBytes
 	}
-	size := int64(len(in.Cmd.Body))
-	if l.bytes.Add(size) > limit {
-		l.bytes.Add(-size)
+	r := &Request{Conn: c, Arrived: in.Arrived, to: in.to, route: in.route, size: sizeOf(in)}
+	l.bytes.Add(r.size)
+	mine := c.pooled.Add(1)
+	if l.bytes.Load() > limit || mine > int64(max(leastShare, l.capacity()/4)) || !c.account.Fits(r.size) {
+		l.bytes.Add(-r.size)
+		c.pooled.Add(-1)
 		return false
 	}
-	r := &Request{Conn: c, Cmd: in.Cmd.Clone(), Arrived: in.Arrived, to: in.to, route: in.route}
+	c.account.Add(budget.Work, r.size)
+	r.Cmd = in.Cmd.Clone()
+	if !l.queueUp(r) {
+		r.leave()
+		return false
+	}
+	return true
+}
+
+// sizeOf is about what a copy of a request takes.
+func sizeOf(r *Request) int64 {
+	const fixed, field = 512, 32
+	n := fixed + len(r.Cmd.Body) + len(r.Cmd.Remark) + field*len(r.Cmd.Ext)
+	for _, f := range r.Cmd.Ext {
+		n += len(f.Key) + len(f.Value)
+	}
+	return int64(n)
+}
+
+// leave gives back what push has charged.
+func (r *Request) leave() {
+	r.route.lane.bytes.Add(-r.size)
+	r.Conn.pooled.Add(-1)
+	r.Conn.account.Add(budget.Work, -r.size)
+}
+
+// again queues a request that was taken out of the queue and could not be handled
+// yet. When the lane has stopped it is dropped as release does.
+func (l *Lane) again(r *Request) {
+	if !l.queueUp(r) {
+		r.leave()
+		r.finish(Refuse(protocol.SystemBusy, remarkOverload))
+	}
+}
+
+// queueUp appends to the queue; false when the lane is not running.
+func (l *Lane) queueUp(r *Request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.users == 0 || l.stop {
-		l.bytes.Add(-size)
 		return false
 	}
 	if l.n == len(l.queue) {
@@ -196,15 +241,25 @@ func (l *Lane) work() {
 }
 
 // runPooled handles a request in a worker, also when its connection is gone by
-// now, as Java does: a one-way commit still counts.
+// now, as Java does: a one-way commit still counts. A request whose answer the
+// peer does not take, because it has not taken those before, waits aside. While it
+// is handled the peer is charged with the largest answer that its route gave
+// lately.
 func (r *Request) runPooled() {
-	oneway, size := r.Cmd.IsOneway(), int64(len(r.Cmd.Body))
+	oneway := r.Cmd.IsOneway()
+	if !oneway && r.Conn.stall(r) {
+		return
+	}
+	defer r.leave()
+	if cost := r.route.cost.Load(); cost > 0 && !oneway {
+		r.Conn.account.Add(budget.Work, cost)
+		defer r.Conn.account.Add(budget.Work, -cost)
+	}
 	if r.route.batch != nil {
 		r.runBatch([]*Request{r})
 	} else {
 		r.call(r.route.handler)
 	}
-	r.route.lane.bytes.Add(-size)
 	if oneway {
 		r.finish(nil)
 	}
@@ -256,7 +311,7 @@ func (l *Lane) expire(now int64) {
 		r := l.popLocked()
 		left := l.n
 		l.mu.Unlock()
-		l.bytes.Add(-int64(len(r.Cmd.Body)))
+		r.leave()
 		r.finish(Refuse(protocol.SystemBusy, fmt.Sprintf(
 			"[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: %dms, size of queue: %d",
 			now-r.Arrived, left)))

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/version"
 	"github.com/merlinmq/merlin/protocol/wire"
@@ -16,8 +17,9 @@ import (
 const (
 	DefaultIdleTimeout    = 120 * time.Second // serverChannelMaxIdleTimeSeconds
 	DefaultWriteTimeout   = 5 * time.Second
-	DefaultConnectTimeout = 3 * time.Second // com.rocketmq.remoting.client.connect.timeout
-	DefaultCallTimeout    = 3 * time.Second // of a call whose context has no deadline
+	DefaultConnectTimeout = 3 * time.Second  // com.rocketmq.remoting.client.connect.timeout
+	DefaultCallTimeout    = 3 * time.Second  // of a call whose context has no deadline
+	DefaultFrameTimeout   = 30 * time.Second // and a second for each leastRate bytes of the frame
 	DefaultMaxInput       = 64 << 20
 	DefaultHighWater      = 1 << 20
 	DefaultMaxOutput      = 64 << 20
@@ -77,6 +79,10 @@ type Limits struct {
 	// WriteTimeout closes a connection whose peer does not take a piece of
 	// output (at most 512 KiB) in that time.
 	WriteTimeout time.Duration
+	// FrameTimeout closes a connection that does not complete what it has begun, a
+	// frame, a preamble or a TLS handshake, in that time; a frame gets one second
+	// more for each 64 KiB of it. 0 = DefaultFrameTimeout, below 0 = never.
+	FrameTimeout time.Duration
 }
 
 func (l Limits) withDefaults(calls int) Limits {
@@ -87,6 +93,9 @@ func (l Limits) withDefaults(calls int) Limits {
 	orInt(&l.MaxCalls, calls)
 	if l.WriteTimeout == 0 {
 		l.WriteTimeout = DefaultWriteTimeout
+	}
+	if l.FrameTimeout == 0 {
+		l.FrameTimeout = DefaultFrameTimeout
 	}
 	return l
 }
@@ -108,6 +117,9 @@ type ServerOptions struct {
 	Limits
 	IdleTimeout time.Duration // silence after which a connection is closed; below 0 = never
 	MaxConns    int           // further connections are closed at once
+	// Budget is what the connections may make the server keep, one account each;
+	// servers may share one. nil = no bound but those of each connection.
+	Budget *budget.Budget
 
 	Language wire.Language // of answers and calls; the zero value is JAVA
 	Version  int32         // MQVersion ordinal of answers and calls; 0 = version.Current
@@ -160,6 +172,7 @@ type endpoint struct {
 	tls      func() (*tls.Config, error)
 	needTLS  bool
 	server   bool
+	budget   *budget.Budget
 
 	registry
 	drain drainState
@@ -170,7 +183,7 @@ func newEndpoint(o ServerOptions, calls int) *endpoint {
 		routes: o.Routes, clock: clock.Or(o.Clock), log: o.Logger,
 		limits: o.Limits.withDefaults(calls), idle: o.IdleTimeout,
 		language: o.Language, version: o.Version, events: o.Events, poison: o.PoisonFrames,
-		tls: o.TLS, needTLS: o.RequireTLS,
+		tls: o.TLS, needTLS: o.RequireTLS, budget: o.Budget,
 	}
 	if e.routes == nil {
 		e.routes = NewRoutes()

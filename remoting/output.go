@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/wire"
 )
@@ -13,6 +14,13 @@ const (
 	// joinBelow is the size up to which a view is copied into the output: netpoll
 	// writes at most 32 pieces in one call, and a copy costs less than a piece.
 	joinBelow = 4096
+	// joinSlow is the same for a peer that has slowWait bytes to read still: a view
+	// keeps a larger piece of memory in use than it shows, and for long there.
+	joinSlow = 64 << 10
+	slowWait = 256 << 10
+	// chargeStep is how much output may be added to what is charged before it is
+	// charged, too.
+	chargeStep = 64 << 10
 	// flushPiece is how much is given to the kernel at a time: the write timeout
 	// is that of a piece.
 	flushPiece = 512 << 10
@@ -31,7 +39,7 @@ type view struct {
 
 // output is what a connection still has to write.
 type output struct {
-	mu      sync.Mutex // guards all of it; a leaf
+	mu      sync.Mutex // guards all of it; see docs/LOCKS.md for what happens under it
 	drained sync.Cond  // writing went down, or the end; its L is mu
 
 	buf      []byte // frames, without the views
@@ -43,6 +51,19 @@ type output struct {
 	dead     bool   // nothing is accepted any more
 	freed    bool   // netpoll closes the descriptor: it may be another's soon
 	orphans  []view // taken, not certainly written: released when netpoll let go
+
+	charged int        // bytes that the account is charged with
+	stalled []*Request // of pooled lanes: they wait until the peer has read
+}
+
+// chargeLocked lets the account know what waits: at once, or when it is much more
+// than it knows. REQUIRES: c.out.mu.
+func (c *Conn) chargeLocked(now bool) {
+	out := &c.out
+	if have := out.size + out.writing; now || have > out.charged+chargeStep {
+		c.account.Add(budget.Output, int64(have-out.charged))
+		out.charged = have
+	}
 }
 
 // answer writes an answer to the request with that opaque.
@@ -77,6 +98,7 @@ func (c *Conn) send(o *wire.Outgoing, body []byte, views [][]byte, release func(
 	out := &c.out
 	out.mu.Lock()
 	later, err := c.appendLocked(o, body, views, release, n)
+	c.chargeLocked(false)
 	kick := err == nil && !out.corked && !out.flushing
 	if kick {
 		out.flushing = true
@@ -116,9 +138,12 @@ func (c *Conn) appendLocked(o *wire.Outgoing, body []byte, views [][]byte, relea
 			out.buf, out.views, later = out.buf[:start], out.views[:held], false
 		}
 	}()
-	room := len(body) + headRoom
+	room, join := len(body)+headRoom, joinBelow
+	if out.size+out.writing > slowWait {
+		join = joinSlow
+	}
 	for _, v := range views {
-		if len(v) <= joinBelow {
+		if len(v) <= join {
 			room += len(v)
 		}
 	}
@@ -130,7 +155,7 @@ func (c *Conn) appendLocked(o *wire.Outgoing, body []byte, views [][]byte, relea
 	out.buf = append(out.buf, body...)
 	size := len(out.buf) - start + n - len(body)
 	for _, v := range views {
-		if len(v) <= joinBelow {
+		if len(v) <= join {
 			out.buf = append(out.buf, v...)
 		} else {
 			out.views = append(out.views, view{at: len(out.buf), data: v})
@@ -187,11 +212,45 @@ func (c *Conn) relieve() {
 	}
 }
 
-// waitLocked waits while more than HighWater is unsent. REQUIRES: c.out.mu.
+// waitLocked waits while more than HighWater is unsent, or requests of pooled
+// lanes wait for that. REQUIRES: c.out.mu.
 func (c *Conn) waitLocked() {
 	out := &c.out
-	for !out.dead && out.flushing && out.size+out.writing > c.ep.limits.HighWater {
+	for !out.dead && out.flushing && (out.size+out.writing > c.ep.limits.HighWater || len(out.stalled) > 0) {
 		out.drained.Wait()
+	}
+}
+
+// stall keeps a request of a pooled lane until the peer has read what waits for
+// it. It reports false when there is room for its answer now, or nobody will read
+// it any more.
+func (c *Conn) stall(r *Request) bool {
+	out := &c.out
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	if out.dead || out.size+out.writing <= c.ep.limits.HighWater {
+		return false
+	}
+	out.stalled = append(out.stalled, r)
+	return true
+}
+
+// resumableLocked gives the stalled requests when they may go on.
+// REQUIRES: c.out.mu.
+func (c *Conn) resumableLocked() []*Request {
+	out := &c.out
+	if len(out.stalled) == 0 || !out.dead && out.size+out.writing > c.ep.limits.HighWater {
+		return nil
+	}
+	rs := out.stalled
+	out.stalled = nil
+	return rs
+}
+
+// resume brings stalled requests back into their lanes.
+func resume(rs []*Request) {
+	for _, r := range rs {
+		r.route.lane.again(r)
 	}
 }
 
@@ -208,12 +267,16 @@ func (c *Conn) flush(yield bool) {
 		if out.size == 0 || out.dead {
 			out.flushing = false
 			out.drained.Broadcast()
+			c.chargeLocked(true)
+			stalled := c.resumableLocked()
 			out.mu.Unlock()
+			resume(stalled)
 			return
 		}
 		buf, views := out.buf, out.views
 		out.buf, out.views = nil, nil
 		out.writing, out.size = out.size, 0
+		c.chargeLocked(false)
 		out.mu.Unlock()
 
 		err := c.write(buf, views)
@@ -226,7 +289,12 @@ func (c *Conn) flush(yield bool) {
 		out.mu.Lock()
 		out.writing = 0
 		out.drained.Broadcast()
+		if out.charged > chargeStep {
+			c.chargeLocked(true)
+		}
+		stalled := c.resumableLocked()
 		out.mu.Unlock()
+		resume(stalled)
 		releaseViews(views)
 		putBuf(buf)
 	}
@@ -250,7 +318,10 @@ func (c *Conn) flushFailed(views []view, err error) {
 func (out *output) kill() {
 	out.mu.Lock()
 	never := out.killLocked()
+	stalled := out.stalled
+	out.stalled = nil
 	out.mu.Unlock()
+	resume(stalled)
 	releaseViews(never)
 }
 

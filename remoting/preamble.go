@@ -42,6 +42,8 @@ func (c *Conn) begin(p []byte) []byte {
 	if err == errShort && len(p) <= maxPreamble {
 		if len(in.head) == 0 {
 			in.head = append([]byte(nil), p...)
+			in.began = c.ep.clock.NowMillis()
+			c.setDue()
 		}
 		return nil
 	}
@@ -58,6 +60,10 @@ func (c *Conn) begin(p []byte) []byte {
 		// taken as well; nobody gains anything by it.
 		in.head = nil
 		return nil
+	}
+	if in.began != 0 {
+		in.began = 0
+		c.due.Store(0)
 	}
 	in.fresh, in.head = false, nil
 	switch {

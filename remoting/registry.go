@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/compat/clock"
 )
 
@@ -76,7 +77,7 @@ func (g *registry) seal() <-chan struct{} {
 }
 
 // watchdog looks after what nobody is called for: input that piles up behind a
-// busy wake-up, queued requests that wait too long, overdue calls, and silence.
+// busy wake-up, frames that do not end, a budget that is used up, queued requests that wait too long, overdue calls, and silence.
 type watchdog struct {
 	ep    *endpoint
 	lanes []*Lane
@@ -105,6 +106,9 @@ func (w *watchdog) run(t clock.Ticker) {
 		select {
 		case <-w.stop:
 			return
+		case <-w.ep.budget.Pressed():
+			w.ep.budget.Relieve()
+			continue
 		case <-t.C():
 		}
 		now := w.ep.clock.NowMillis()
@@ -129,10 +133,16 @@ func (w *watchdog) look(now int64) {
 		w.slow = now
 	}
 	for _, c := range w.conns {
-		c.tooMuch(c.nc.Reader().Len())
+		waiting := c.nc.Reader().Len()
+		c.tooMuch(waiting)
+		if waiting > inOneAbove || c.waiting != 0 {
+			c.account.Add(budget.Input, int64(waiting)-c.waiting)
+			c.waiting = int64(waiting)
+		}
 		if !rare {
 			continue
 		}
+		c.overdue(now, waiting)
 		c.calls.expire(now)
 		if idle := w.ep.idle; idle > 0 {
 			silent := now - max(c.lastRead.Load(), c.lastWrite.Load())

@@ -32,6 +32,7 @@ type Request struct {
 	to    ReplyTo
 	route *route
 	own   wire.Command // what Cmd points to when the request was read in place
+	size  int64        // bytes charged while it is in a pooled lane
 	once  bool         // its scratch may have grown large: it is not used again
 }
 
@@ -164,6 +165,9 @@ func (r *Request) call(h Handler) {
 		}
 	}()
 	a, err := h(r)
+	if a != nil {
+		r.route.note(a)
+	}
 	if err != nil {
 		if a != nil {
 			a.release()

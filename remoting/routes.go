@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/wire"
@@ -23,7 +24,32 @@ type route struct {
 	lane    *Lane
 	handler Handler
 	batch   BatchHandler
+	cost    atomic.Int64 // bytes of the largest answer lately, 0 while they are small
 }
+
+// note remembers the size of a large answer of a pooled lane, and forgets it
+// slowly.
+func (rt *route) note(a *Answer) {
+	if rt.lane.Inline {
+		return
+	}
+	n, was := int64(len(a.Body)), rt.cost.Load()
+	for _, v := range a.Views {
+		n += int64(len(v))
+	}
+	switch {
+	case n > was && n > largeAnswer:
+		rt.cost.Store(n)
+	case was > 0 && n < was:
+		if was -= was/16 + 1; was < largeAnswer {
+			was = 0
+		}
+		rt.cost.Store(was)
+	}
+}
+
+// largeAnswer is the size from which on answers are charged while they are built.
+const largeAnswer = 64 << 10
 
 // Routes say who answers which request code. They must be complete before a
 // server starts with them, and several servers may share them. The zero value is

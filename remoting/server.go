@@ -83,6 +83,7 @@ func (s *Server) prepare(nc netpoll.Connection) context.Context {
 	ctx := &connCtx{context.Background(), c}
 	if !s.ep.registry.add(c, s.maxConns) {
 		c.dead.Store(true)
+		c.account.End()
 		_ = nc.Close()
 		return ctx
 	}

@@ -7,10 +7,17 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/merlinmq/merlin/compat/budget"
 )
 
-// handshakeTimeout is how long a TLS handshake may take.
+// handshakeTimeout is how long a piece of a TLS handshake may take; the whole of
+// it has FrameTimeout.
 const handshakeTimeout = 10 * time.Second
+
+// tlsCharge is about what a TLS session keeps: its keys and buffers, the
+// goroutine, and buf of serveTLS.
+const tlsCharge = 96 << 10
 
 // secure is the TLS layer of a connection. netpoll has none: the session reads
 // and writes the netpoll connection as a net.Conn, from the wake-up that saw the
@@ -33,6 +40,9 @@ func (c *Conn) serveTLS(first []byte) {
 		c.fail(fmt.Errorf("the peer wants TLS, which cannot be set up: %w", err))
 		return
 	}
+	c.account.Add(budget.Base, tlsCharge)
+	c.in.began = c.ep.clock.NowMillis()
+	c.setDue()
 	under := &serialConn{Conn: c.nc, first: append([]byte(nil), first...)}
 	s := &secure{conn: tls.Server(under, cfg)}
 	_ = c.nc.SetReadTimeout(handshakeTimeout)
@@ -40,6 +50,8 @@ func (c *Conn) serveTLS(first []byte) {
 		c.fail(fmt.Errorf("TLS handshake: %w", err))
 		return
 	}
+	c.in.began = 0
+	c.due.Store(0)
 	_ = c.nc.SetReadTimeout(0)
 	c.tls.Store(s)
 	buf := make([]byte, 32<<10)

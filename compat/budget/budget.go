@@ -194,10 +194,18 @@ func (a *Account) Of(k Kind) int64 {
 	return a.kinds[k].Load()
 }
 
-// Fits reports whether n more bytes would stay inside the peer's share and inside
-// the budget's limit. It charges nothing.
+// small is what a peer may always keep: when the budget is used up it is not the
+// likes of it who have done that.
+const small = 256 << 10
+
+// Fits reports whether n more bytes would stay inside the peer's share and, unless
+// the peer keeps little, inside the budget's limit. It charges nothing.
 func (a *Account) Fits(n int64) bool {
-	return a == nil || a.total.Load()+n <= a.b.share && a.b.used.Load()+n <= a.b.limit
+	if a == nil {
+		return true
+	}
+	total := a.total.Load() + n
+	return total <= a.b.share && (total <= small || a.b.used.Load()+n <= a.b.limit)
 }
 
 // End gives everything back and forgets the account. What is added later counts

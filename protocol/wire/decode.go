@@ -12,6 +12,11 @@ import (
 // most. Readers of a connection check it before they make room for a frame.
 const MaxFrame = 16 << 20
 
+// MaxFields is how many extFields a frame may have. No request of RocketMQ has a
+// hundred; a field without content costs the reader many times what it costs the
+// sender. Java has no bound.
+const MaxFields = 4096
+
 // What a Command keeps for the next frame: a single odd frame must not pin the
 // memory it needed.
 const (
@@ -69,10 +74,18 @@ func view(b []byte) string {
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
 
-// addExt keeps an extFields entry. Empty keys stay: Java keeps them, too.
-func (c *Command) addExt(key, value string) {
+// addExt keeps an extFields entry. Empty keys stay: Java keeps them, too. It
+// reports false when there are too many.
+func (c *Command) addExt(key, value string) bool {
+	if len(c.Ext) == MaxFields {
+		return false
+	}
 	c.Ext = append(c.Ext, Field{Key: key, Value: value})
+	return true
 }
+
+// tooManyFields is the error of a frame with more than MaxFields.
+func tooManyFields() error { return frameError("more than %d extFields", MaxFields) }
 
 // Clone returns a command that shares no memory with c or its frame: strings, body
 // and list are the clone's own, in two allocations for all texts and the rest.

@@ -46,8 +46,8 @@ func (c *Command) decodeEntries(b []byte) error {
 		if !ok {
 			return frameError("value runs over the end of the extFields")
 		}
-		if len(key) > 0 && len(value) > 0 {
-			c.addExt(view(key), view(value))
+		if len(key) > 0 && len(value) > 0 && !c.addExt(view(key), view(value)) {
+			return tooManyFields()
 		}
 		b = rest
 	}

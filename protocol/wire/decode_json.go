@@ -13,6 +13,9 @@ func (c *Command) decodeJSON(h []byte) error {
 	if s.command() {
 		return nil
 	}
+	if len(c.Ext) == MaxFields { // the slow reader would find no less
+		return tooManyFields()
+	}
 	body, enc := c.Body, c.Encoding
 	c.reset()
 	c.Body, c.Encoding = body, enc
@@ -139,7 +142,9 @@ func (s *scanner) extFields() bool {
 			if !ok {
 				return false
 			}
-			s.c.addExt(key, value)
+			if !s.c.addExt(key, value) {
+				return false
+			}
 		}
 		if s.take(',') {
 			continue

@@ -113,8 +113,8 @@ func (c *Command) slowExt(it *jsoniter.Iterator) {
 	}
 	c.HasExt = true
 	it.ReadObjectCB(func(it *jsoniter.Iterator, key string) bool {
-		if value, ok := slowText(it); ok {
-			c.addExt(key, value)
+		if value, ok := slowText(it); ok && !c.addExt(key, value) {
+			it.ReportError("extFields", "too many")
 		}
 		return it.Error == nil
 	})

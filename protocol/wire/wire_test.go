@@ -127,9 +127,9 @@ func TestClone_SharesNothing(t *testing.T) {
 
 func TestDecode_OddFramePinsNoMemory(t *testing.T) {
 	var c Command
-	many := `{"extFields":{` + strings.Repeat(`"k":"\u0041",`, 20000) + `"l":"x"}}`
+	many := `{"extFields":{` + strings.Repeat(`"k":"\u0041 and more text",`, MaxFields-1) + `"l":"x"}}`
 	require.NoError(t, Decode(frameOf(JSON, many, ""), &c))
-	require.Len(t, c.Ext, 20001)
+	require.Len(t, c.Ext, MaxFields)
 	require.NoError(t, Decode(frameOf(JSON, `{}`, ""), &c))
 	require.LessOrEqual(t, cap(c.Ext), keptExt)
 	require.LessOrEqual(t, cap(c.scratch), keptScratch)
@@ -283,4 +283,31 @@ func FuzzFastAndSlowAgree(f *testing.F) {
 			t.Fatalf("%q:\nfast %+v\nslow %+v", header, fast, slow)
 		}
 	})
+}
+
+// A frame of empty fields costs its reader a multiple of its bytes: it is refused
+// once it has more of them than any request has, in each of the readers.
+func TestDecode_TooManyFields(t *testing.T) {
+	json := func(field string, n int) []byte {
+		return frameOf(JSON, `{"code":10,"extFields":{`+strings.TrimSuffix(strings.Repeat(field+",", n), ",")+`}}`, "")
+	}
+	binaryHeader := func(n int) []byte {
+		h := append(make([]byte, 17), 0, 0, 0, 0)
+		entries := strings.Repeat("\x00\x01k\x00\x00\x00\x01v", n)
+		binary.BigEndian.PutUint32(h[17:], uint32(len(entries)))
+		return frameOf(Binary, string(h)+entries, "")
+	}
+	for name, of := range map[string]func(int) []byte{
+		"fast":   func(n int) []byte { return json(`"":""`, n) },
+		"slow":   func(n int) []byte { return json(`"":1`, n) },
+		"binary": binaryHeader,
+	} {
+		var c Command
+		require.NoError(t, Decode(of(MaxFields), &c), name)
+		require.Len(t, c.Ext, MaxFields, name)
+		require.ErrorIs(t, Decode(of(MaxFields+1), &c), ErrFrame, name)
+		huge := of(1 << 20)
+		most := testing.AllocsPerRun(1, func() { _ = Decode(huge, &c) })
+		require.Less(t, most, float64(4*MaxFields), "%s: what is decoded is bounded by fields, not by bytes", name)
+	}
 }

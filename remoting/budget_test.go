@@ -1,0 +1,224 @@
+package remoting
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/merlinmq/merlin/compat/budget"
+	"github.com/merlinmq/merlin/compat/clock"
+	"github.com/merlinmq/merlin/protocol/wire"
+)
+
+// Half frames of many connections add up: the largest go, with the reason, and
+// who sends small frames is not disturbed.
+func TestBudget_HalfFramesAddUp(t *testing.T) {
+	b := budget.New(8<<20, 8<<20)
+	var evs events
+	s, addr := serve(t, ServerOptions{Routes: echoRoutes(), Budget: b, Events: evs.add})
+	honest := dialRaw(t, addr)
+	const n = 12
+	half := frameOf(10, 1, 0, strings.Repeat("x", 4<<20))
+	for i := range n {
+		q := dialRaw(t, addr)
+		_, _ = q.Write(half[:1<<20+i*4096])
+		honest.send(frameOf(10, 2, 0, "small"))
+		require.Equal(t, "small", string(honest.recv().Body))
+	}
+	eventually(t, "the largest are closed", func() bool { return evs.count(Closed) >= 3 && !b.Over() })
+	require.ErrorIs(t, evs.firstError(), budget.ErrLimit)
+	require.Contains(t, evs.firstError().Error(), "input")
+	honest.send(frameOf(10, 3, 0, "still here"))
+	require.Equal(t, "still here", string(honest.recv().Body))
+	for _, c := range s.Conns() {
+		c.Close()
+	}
+	eventually(t, "everything is given back", func() bool { return b.Used() == 0 })
+}
+
+// A byte now and then does not keep half a frame alive: the whole has to come in
+// FrameTimeout and a second for each 64 KiB. The same holds for a preamble.
+func TestFrameTimeout_Dribble(t *testing.T) {
+	ck := clock.NewManual(time.UnixMilli(1_000_000))
+	var evs events
+	s, addr := serve(t, ServerOptions{Routes: echoRoutes(), Clock: ck, IdleTimeout: -1, Events: evs.add})
+	small, large, preamble, whole := dialRaw(t, addr), dialRaw(t, addr), dialRaw(t, addr), dialRaw(t, addr)
+	whole.send(frameOf(10, 1, 0, "done"))
+	require.Equal(t, "done", string(whole.recv().Body))
+	_, _ = preamble.Write([]byte("PROXY "))
+	_, _ = small.Write(frameOf(10, 1, 0, strings.Repeat("x", 1000))[:50])
+	long := frameOf(10, 1, 0, strings.Repeat("x", 1<<20))
+	_, _ = large.Write(long[:50])
+	sent := 50
+	eventually(t, "three have begun something", func() bool {
+		n := 0
+		for _, c := range s.Conns() {
+			if c.due.Load() != 0 {
+				n++
+			}
+		}
+		return n == 3
+	})
+	step := func(d time.Duration) {
+		for range int(d / time.Second) {
+			ck.Advance(time.Second)
+			_, _ = preamble.Write([]byte("T"))
+			_, _ = small.Write([]byte("x"))
+			_, _ = large.Write(long[sent : sent+1])
+			sent++
+			allRead(t, s)
+		}
+	}
+	step(28 * time.Second)
+	require.Zero(t, evs.count(Closed), "nobody goes before the time is over")
+	step(5 * time.Second)
+	eventually(t, "the small frame and the preamble are too late", func() bool { return evs.count(Closed) == 2 })
+	require.Contains(t, evs.firstError().Error(), "not complete in time")
+	large.send(long[sent:])
+	require.NotEmpty(t, large.recv().Body, "who completes it in its time is served")
+}
+
+// Requests of a peer that does not take its answers are not worked on in the
+// lanes' workers either; when it reads, all are answered.
+func TestLane_WaitsForTheReader(t *testing.T) {
+	const size, n = 1 << 20, 40
+	var built atomic.Int32
+	lane := &Lane{Workers: 2}
+	rs := NewRoutes()
+	rs.Handle(10, lane, func(r *Request) (*Answer, error) {
+		built.Add(1)
+		return &Answer{Body: make([]byte, size)}, nil
+	})
+	b := budget.New(1<<30, 1<<30)
+	s, addr := serve(t, ServerOptions{Routes: rs, Budget: b, Limits: Limits{WriteTimeout: time.Minute}})
+	p := dialRaw(t, addr)
+	var all []byte
+	for i := range n {
+		all = append(all, frameOf(10, int32(i+1), 0, "")...)
+	}
+	p.send(all)
+	eventually(t, "the rest waits", func() bool {
+		c := s.Conns()
+		if len(c) != 1 {
+			return false
+		}
+		c[0].out.mu.Lock()
+		defer c[0].out.mu.Unlock()
+		return lane.Queued() == 0 && int(built.Load())+len(c[0].out.stalled) == n
+	})
+	most := s.Conns()[0].account.Of(budget.Output)
+	require.Less(t, int(built.Load()), n/2, "answers that nobody reads are not built")
+	require.Less(t, most, int64(n/2*size))
+	require.Positive(t, most, "what waits is charged")
+	seen := map[int32]bool{}
+	for range n {
+		a := p.recv()
+		require.Len(t, a.Body, size)
+		seen[a.Opaque] = true
+	}
+	require.Len(t, seen, n)
+	require.Equal(t, n, int(built.Load()))
+	eventually(t, "all is given back", func() bool {
+		return lane.bytes.Load() == 0 && s.InFlight() == 0 && s.Conns()[0].account.Of(budget.Output) == 0 &&
+			s.Conns()[0].account.Of(budget.Work) == 0 && s.Conns()[0].pooled.Load() == 0
+	})
+}
+
+// allRead waits until nothing lies in the server's buffers.
+func allRead(t *testing.T, s *Server) {
+	eventually(t, "the server has read everything", func() bool {
+		for _, c := range s.Conns() {
+			if c.nc.Reader().Len() > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// A connection that is closed while its requests wait gives everything back.
+func TestLane_ClosedWhileItWaits(t *testing.T) {
+	lane := &Lane{Workers: 2}
+	rs := NewRoutes()
+	rs.Handle(10, lane, func(r *Request) (*Answer, error) { return &Answer{Body: make([]byte, 1<<20)}, nil })
+	b := budget.New(1<<30, 1<<30)
+	s, addr := serve(t, ServerOptions{Routes: rs, Budget: b})
+	p := dialRaw(t, addr)
+	for i := range 40 {
+		p.send(frameOf(10, int32(i+1), 0, ""))
+	}
+	eventually(t, "some wait", func() bool {
+		for _, c := range s.Conns() {
+			c.out.mu.Lock()
+			n := len(c.out.stalled)
+			c.out.mu.Unlock()
+			return n > 0
+		}
+		return false
+	})
+	require.NoError(t, p.Close())
+	eventually(t, "all is given back", func() bool {
+		return lane.bytes.Load() == 0 && s.InFlight() == 0 && b.Used() == 0 && lane.Busy() == 0
+	})
+}
+
+// One connection cannot have a pooled lane for itself.
+func TestLane_ShareOfAConnection(t *testing.T) {
+	hold := make(chan struct{})
+	lane := &Lane{Workers: 1, Capacity: 8 * leastShare}
+	rs := NewRoutes()
+	rs.Handle(10, lane, func(*Request) (*Answer, error) { <-hold; return &Answer{}, nil })
+	s, addr := serve(t, ServerOptions{Routes: rs})
+	hog, other := dialRaw(t, addr), dialRaw(t, addr)
+	one := frameOf(10, 1, wire.FlagOneway, "")
+	hog.send([]byte(strings.Repeat(string(one), 6*leastShare)))
+	eventually(t, "the hog has its share", func() bool { return lane.Queued() == 2*leastShare-1 })
+	other.send(frameOf(10, 7, 0, ""))
+	eventually(t, "another one is taken in", func() bool { return lane.Queued() == 2*leastShare })
+	close(hold)
+	require.Equal(t, int32(7), other.recv().Opaque)
+	eventually(t, "all is given back", func() bool { return s.InFlight() == 0 && lane.Busy() == 0 && lane.bytes.Load() == 0 })
+}
+
+// What a request takes once it is decoded is counted, not its body alone.
+func TestLane_FieldsCount(t *testing.T) {
+	hold := make(chan struct{})
+	lane := &Lane{Workers: 1}
+	rs := NewRoutes()
+	rs.Handle(10, lane, func(*Request) (*Answer, error) { <-hold; return &Answer{}, nil })
+	s, addr := serve(t, ServerOptions{Routes: rs})
+	p := dialRaw(t, addr)
+	fields := make([]wire.Field, 1000)
+	p.send(frameOf(10, 1, 0, "", fields...))
+	eventually(t, "it is with the worker", func() bool { return s.InFlight() == 1 })
+	require.GreaterOrEqual(t, lane.bytes.Load(), int64(32*len(fields)))
+	close(hold)
+	p.recv()
+	eventually(t, "all is given back", func() bool { return lane.bytes.Load() == 0 })
+}
+
+// A TLS handshake that stalls has the time of a frame, however it dribbles.
+func TestFrameTimeout_Handshake(t *testing.T) {
+	ck := clock.NewManual(time.UnixMilli(1_000_000))
+	var evs events
+	s, addr := serve(t, ServerOptions{Routes: echoRoutes(), Clock: ck, IdleTimeout: -1, Events: evs.add, TLS: SelfSigned(nil, rand.Reader)})
+	p := dialRaw(t, addr)
+	hello := []byte{tlsHandshake, 3, 1, 0, 0, 1}
+	binary.BigEndian.PutUint16(hello[3:], 16000)
+	p.send(hello)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for ctx.Err() == nil && evs.count(Closed) == 0 {
+		ck.Advance(time.Second)
+		_, _ = p.Write([]byte{0})
+		allRead(t, s)
+	}
+	require.Equal(t, 1, evs.count(Closed))
+	require.Contains(t, evs.firstError().Error(), "not complete in time")
+}
