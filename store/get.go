@@ -293,7 +293,7 @@ func (g *getter) check(e consumequeue.Entry, rec []byte) []byte {
 	case !whole:
 		g.damaged(e, notARecord)
 		return nil
-	case message.CRC(body) != message.BodyCRC(rec):
+	case !g.s.intact(rec, body):
 		g.rotten = true
 	case g.pages.Holds(e.PhyOffset, len(rec)):
 		g.pages.Check(e.PhyOffset)

@@ -124,7 +124,7 @@ func (s *Store) recordAt(phy int64) ([]byte, error) {
 	if !whole {
 		return nil, fmt.Errorf("%w: %d", ErrNoRecord, phy)
 	}
-	if message.CRC(body) != message.BodyCRC(rec) {
+	if !s.intact(rec, body) {
 		s.rotten(phy)
 	}
 	return rec, nil

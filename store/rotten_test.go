@@ -127,18 +127,44 @@ func TestDamage_RottenBody(t *testing.T) {
 			got, alone := consume(t, s, nil)
 			require.Equal(t, numbers(each), got)
 			require.True(t, alone[fmt.Sprint(bad)], "a client may not get past it")
-			require.EqualValues(t, 1, s.Faults().Bodies)
+			require.EqualValues(t, 1, s.Faults().Rotten)
 			require.Contains(t, j.String(), "does not fit its checksum")
 			require.Contains(t, j.String(), fmt.Sprintf("file=%s offset=%d", s.clog.Path(where[bad].PhyOffset), where[bad].PhyOffset))
 			require.Contains(t, j.String(), "topic=T")
 			// The others are known to be right by now, this one never is.
 			consume(t, s, nil)
-			require.EqualValues(t, 2, s.Faults().Bodies)
+			require.EqualValues(t, 2, s.Faults().Rotten)
 			_, err := s.RecordAt(where[bad].PhyOffset)
 			require.NoError(t, err)
-			require.EqualValues(t, 3, s.Faults().Bodies)
+			require.EqualValues(t, 3, s.Faults().Rotten)
 			require.LessOrEqual(t, strings.Count(j.String(), "checksum"), 3)
 		})
+	}
+}
+
+// With enabledAppendPropCRC a byte that rots anywhere in a record shows; without it a
+// property that looks like its checksum says nothing.
+func TestDamage_RottenProperty(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		mem := vfs.NewMem()
+		o := small(mem)
+		o.EnabledAppendPropCRC, o.CheckCRCOnRecoverOff = on, true
+		s := open(t, o)
+		r := put(t, s, msg("T", 0, "0/x", "KEYS", "kkkkkkkk"))
+		put(t, s, msg("T", 0, "1/y", message.PropertyCRC32, "0123456789"))
+		require.NoError(t, s.Close())
+		f, err := mem.Open("/store/commitlog/"+commitlog.FileName(0), vfs.ReadWrite)
+		require.NoError(t, err)
+		rec := make([]byte, r.Bytes)
+		require.NoError(t, vfs.ReadFull(f, rec, r.PhyOffset))
+		_, err = f.WriteAt([]byte("K"), r.PhyOffset+int64(bytes.Index(rec, []byte("kkkk"))))
+		require.NoError(t, err)
+		s = open(t, o)
+		got, _ := consume(t, s, nil)
+		require.Equal(t, numbers(2), got)
+		want := map[bool]int64{true: 1}[on]
+		require.Equal(t, want, s.Faults().Rotten, "with checksums of records: %v", on)
+		require.NoError(t, s.Close())
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+
+	"github.com/merlinmq/merlin/protocol/message"
 )
 
 // lineEvery is the least time (ms) between two lines about the same trouble: a disk
@@ -40,26 +42,33 @@ func (s *Store) unread(err error, args ...any) error {
 }
 
 // faults counts what reads have met since the store was opened.
-type faultCounts struct{ reads, records, bodies atomic.Int64 }
+type faultCounts struct{ reads, records, rotten atomic.Int64 }
 
 // Faults is what reads have met since the store was opened.
 type Faults struct {
 	// Reads is the number of reads that failed.
 	Reads int64
 	// Records is how often a message was left out because no record stands where its
-	// queue says, Bodies how often one was served whose body does not fit its checksum.
-	Records, Bodies int64
+	// queue says, Rotten how often one was served that does not fit its checksum.
+	Records, Rotten int64
 }
 
 // Faults tells what reads have met since the store was opened. A damaged message
 // counts each time that it is asked for.
 func (s *Store) Faults() Faults {
-	return Faults{Reads: s.faults.reads.Load(), Records: s.faults.records.Load(), Bodies: s.faults.bodies.Load()}
+	return Faults{Reads: s.faults.reads.Load(), Records: s.faults.records.Load(), Rotten: s.faults.rotten.Load()}
 }
 
-// rotten counts and reports a body that does not fit its checksum.
+// intact says whether a record is what its checksums say: that of the body, and that
+// of all of it, if such are written. A client may send a property that looks like the
+// latter; it counts only where the broker writes its own behind it.
+func (s *Store) intact(rec, body []byte) bool {
+	return message.CRC(body) == message.BodyCRC(rec) && (!s.o.EnabledAppendPropCRC || message.CheckCRC(rec) == nil)
+}
+
+// rotten counts and reports a record that does not fit its checksum.
 func (s *Store) rotten(phy int64, args ...any) {
-	n := s.faults.bodies.Add(1)
-	s.damageLines.write(s.log, s.clock.NowMillis(), slog.LevelError, "store: the body of a message does not fit its checksum, it is served as it is",
+	n := s.faults.rotten.Add(1)
+	s.damageLines.write(s.log, s.clock.NowMillis(), slog.LevelError, "store: a message does not fit its checksum, it is served as it is",
 		append(args, "file", s.clog.Path(phy), "offset", phy, "so far", n)...)
 }
