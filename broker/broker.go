@@ -89,6 +89,8 @@ type Broker struct {
 	started   int64 // ms
 	poison    bool  // tests: frames are overwritten after their handlers
 
+	unfollow func() // ends what follows the configuration
+
 	stop chan struct{}
 	done sync.WaitGroup
 }
@@ -116,7 +118,9 @@ func New(opts Options) (*Broker, error) {
 	if err := b.openStore(); err != nil {
 		return nil, err
 	}
+	b.unfollow = b.followStore()
 	if err := b.load(); err != nil {
+		b.unfollow()
 		return nil, errors.Join(err, b.store.Close())
 	}
 	return b, nil
@@ -323,6 +327,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		b.stats.Shutdown()
 		b.client.Close()
 	}
+	b.unfollow()
 	note("close the store", b.store.Close())
 	note("delay offsets", b.delay.Persist()) // after the deliveries are on disk
 	note("consumer offsets", b.offsets.Persist())

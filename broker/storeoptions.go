@@ -16,32 +16,46 @@ func storeOptions(o *store.Options, c *config.Config) {
 	o.FileSizeCommitLog = int64(c.MappedFileSizeCommitLog)
 	o.FileSizeConsumeQueue = int64(c.MappedFileSizeConsumeQueue)
 	o.MaxHashSlotNum, o.MaxIndexNum = int32(c.MaxHashSlotNum), int32(c.MaxIndexNum)
-	o.MessageIndexDisable = !c.MessageIndexEnable
-	o.MaxMessageSize = c.MaxMessageSize
 	o.MessageDelayLevel = c.MessageDelayLevel
 	o.EnabledAppendPropCRC = c.EnabledAppendPropCRC
 	o.CheckCRCOnRecoverOff = !c.CheckCRCOnRecover
-	o.OSPageCacheBusyTimeout = c.OSPageCacheBusyTimeOutMills.Duration()
-	o.FlushIntervalCommitLog = c.FlushIntervalCommitLog.Duration()
-	o.FlushLeastPages = c.FlushCommitLogLeastPages
-	o.FlushThoroughInterval = c.FlushCommitLogThoroughInterval.Duration()
-	o.SyncFlushTimeout = c.SyncFlushTimeout.Duration()
-	o.FlushIntervalQueues = c.FlushIntervalConsumeQueue.Duration()
-	o.CheckpointInterval = c.FlushConsumeQueueThoroughInterval.Duration()
-	o.MaxTransferBytesMemory = c.MaxTransferBytesOnMessageInMemory
-	o.MaxTransferCountMemory = c.MaxTransferCountOnMessageInMemory
-	o.MaxTransferBytesDisk = c.MaxTransferBytesOnMessageInDisk
-	o.MaxTransferCountDisk = c.MaxTransferCountOnMessageInDisk
-	o.MaxFilterMessageSize = c.MaxFilterMessageSize
-	o.AccessInMemoryMaxRatio = c.AccessMessageInMemoryMaxRatio
-	o.MaxMsgsNumBatch = c.MaxMsgsNumBatch
-	o.FileReservedTime = time.Duration(c.FileReservedTime) * time.Hour
-	o.DeleteWhen = c.DeleteWhen
-	o.CleanForciblyOff = !c.CleanFileForciblyEnable
-	o.DiskMaxUsedSpaceRatio = c.DiskMaxUsedSpaceRatio
-	o.DiskCleanForciblyRatio = c.DiskSpaceCleanForciblyRatio
-	o.DiskWarningLevelRatio = c.DiskSpaceWarningLevelRatio
-	o.DeleteFileBatchMax = c.DeleteFileBatchMax
-	o.DeleteFilesInterval = max(c.DeleteCommitLogFilesInterval.Duration(), 1) // 0 would mean the store's default
-	o.CleanResourceInterval = c.CleanResourceInterval.Duration()
+	var t store.Tunables
+	storeTunables(&t, c)
+	o.Tune(&t)
+}
+
+// storeTunables fills in the settings that the store follows while it is open.
+func storeTunables(t *store.Tunables, c *config.Config) {
+	t.MessageIndexDisable = !c.MessageIndexEnable
+	t.MaxMessageSize = c.MaxMessageSize
+	t.OSPageCacheBusyTimeout = c.OSPageCacheBusyTimeOutMills.Duration()
+	t.FlushIntervalCommitLog = c.FlushIntervalCommitLog.Duration()
+	t.FlushLeastPages = c.FlushCommitLogLeastPages
+	t.FlushThoroughInterval = c.FlushCommitLogThoroughInterval.Duration()
+	t.SyncFlushTimeout = c.SyncFlushTimeout.Duration()
+	t.FlushIntervalQueues = c.FlushIntervalConsumeQueue.Duration()
+	t.CheckpointInterval = c.FlushConsumeQueueThoroughInterval.Duration()
+	t.MaxTransferBytesMemory = c.MaxTransferBytesOnMessageInMemory
+	t.MaxTransferCountMemory = c.MaxTransferCountOnMessageInMemory
+	t.MaxTransferBytesDisk = c.MaxTransferBytesOnMessageInDisk
+	t.MaxTransferCountDisk = c.MaxTransferCountOnMessageInDisk
+	t.MaxFilterMessageSize = c.MaxFilterMessageSize
+	t.AccessInMemoryMaxRatio = c.AccessMessageInMemoryMaxRatio
+	t.MaxMsgsNumBatch = c.MaxMsgsNumBatch
+	t.FileReservedTime = time.Duration(c.FileReservedTime) * time.Hour
+	t.DeleteWhen = c.DeleteWhen
+	t.CleanForciblyOff = !c.CleanFileForciblyEnable
+	t.DiskMaxUsedSpaceRatio = min(max(c.DiskMaxUsedSpaceRatio, 10), 95) // as Java clamps it
+	t.DiskCleanForciblyRatio = c.DiskSpaceCleanForciblyRatio
+	t.DiskWarningLevelRatio = c.DiskSpaceWarningLevelRatio
+	t.DeleteFileBatchMax = c.DeleteFileBatchMax
+	t.DeleteFilesInterval = max(c.DeleteCommitLogFilesInterval.Duration(), 1) // 0 would mean the store's default
+	t.CleanResourceInterval = c.CleanResourceInterval.Duration()
+}
+
+// followStore lets the store follow the configuration until stop.
+func (b *Broker) followStore() (stop func()) {
+	return b.opts.Config.Follow(func(c *config.Config) {
+		b.store.Set(func(t *store.Tunables) { storeTunables(t, c) })
+	})
 }

@@ -75,13 +75,13 @@ func (c *cleaner) do(fn func()) bool {
 func (c *cleaner) tick() {
 	s, now := c.s, c.s.clock.Now()
 	grown := s.dispatch.pos.Load() - c.pointPos
-	if grown >= s.o.CheckpointBytes || grown > 0 && now.Sub(c.lastPoint) >= s.o.CheckpointInterval {
+	if grown >= s.o.CheckpointBytes || grown > 0 && now.Sub(c.lastPoint) >= s.tune().CheckpointInterval {
 		if err := c.checkpoint(); err != nil {
 			s.log.Error("store: checkpoint failed", "err", err)
 		}
 		c.lastPoint = now
 	}
-	if now.Sub(c.lastClean) >= s.o.CleanResourceInterval {
+	if now.Sub(c.lastClean) >= s.tune().CleanResourceInterval {
 		c.lastClean = now
 		c.clean()
 	}
@@ -136,7 +136,7 @@ func (c *cleaner) clean() {
 		if c.manual > 0 {
 			c.manual--
 		}
-		n := c.deleteSegments(c.immediate && !s.o.CleanForciblyOff)
+		n := c.deleteSegments(c.immediate && !s.tune().CleanForciblyOff)
 		if n == 0 && space {
 			s.log.Warn("store: the disk is filling up, but no file may be deleted")
 		}
@@ -152,7 +152,7 @@ func (c *cleaner) clean() {
 
 // hour says whether now is in one of the hours of deleteWhen.
 func (c *cleaner) hour(now time.Time) bool {
-	for _, h := range strings.Split(c.s.o.DeleteWhen, ";") {
+	for _, h := range strings.Split(c.s.tune().DeleteWhen, ";") {
 		if n, err := strconv.Atoi(strings.TrimSpace(h)); err == nil && n == now.Hour() {
 			return true
 		}
@@ -164,17 +164,17 @@ func (c *cleaner) hour(now time.Time) bool {
 // must be made. As in Java writes stop above the warning level and go on below
 // the level at which files are deleted forcibly.
 func (c *cleaner) space() bool {
-	s, o := c.s, &c.s.o
+	s, o := c.s, c.s.tune()
 	warning := clamp(o.DiskWarningLevelRatio, 35, 90)
 	forcibly := clamp(o.DiskCleanForciblyRatio, 30, 85)
-	used := max(s.diskRatio(o.StorePathCommitLog), s.diskRatio(o.StorePathRootDir))
+	used := max(s.diskRatio(s.o.StorePathCommitLog), s.diskRatio(s.o.StorePathRootDir))
 	c.immediate = used > forcibly
 	switch {
 	case used > warning && !s.diskFull.Swap(true):
-		s.log.Error("store: the disk is almost full, messages are refused", "path", o.StorePathCommitLog,
+		s.log.Error("store: the disk is almost full, messages are refused", "path", s.o.StorePathCommitLog,
 			"used", inPercent(used), "limit", inPercent(warning), "until", inPercent(forcibly))
 	case used <= min(forcibly, warning) && s.diskFull.Swap(false):
-		s.log.Warn("store: there is room on the disk again", "path", o.StorePathCommitLog, "used", inPercent(used))
+		s.log.Warn("store: there is room on the disk again", "path", s.o.StorePathCommitLog, "used", inPercent(used))
 	}
 	return c.immediate || used < 0 || used > float64(o.DiskMaxUsedSpaceRatio)/100
 }
@@ -201,7 +201,7 @@ func (s *Store) diskRatio(path string) float64 {
 // gives their number. Only expired ones go, unless at once is set.
 func (c *cleaner) deleteSegments(atOnce bool) int {
 	s := c.s
-	for n := 0; n < s.o.DeleteFileBatchMax; n++ {
+	for n := 0; n < s.tune().DeleteFileBatchMax; n++ {
 		segs := s.clog.Segments()
 		if len(segs) < 2 {
 			return n
@@ -213,7 +213,7 @@ func (c *cleaner) deleteSegments(atOnce bool) int {
 		}
 		now := s.clock.Now()
 		age := now.Sub(time.UnixMilli(closed))
-		expired := closed > 0 && age >= s.o.FileReservedTime
+		expired := closed > 0 && age >= s.tune().FileReservedTime
 		// What is not dispatched or not durable yet stays in any case.
 		if !expired && !atOnce || segs[1] > min(s.dispatch.pos.Load(), s.clog.Flushed()) {
 			return n
@@ -221,11 +221,11 @@ func (c *cleaner) deleteSegments(atOnce bool) int {
 		if !expired {
 			s.log.Warn("store: the disk is too full, messages are deleted before their time",
 				"file", s.clog.Path(segs[0]), "from", segs[0], "to", segs[1],
-				"age", age.Truncate(time.Second).String(), "fileReservedTime", s.o.FileReservedTime.String())
+				"age", age.Truncate(time.Second).String(), "fileReservedTime", s.tune().FileReservedTime.String())
 		} else {
 			s.log.Info("store: commit log file expired", "file", s.clog.Path(segs[0]))
 		}
-		if n > 0 && !c.pause(s.o.DeleteFilesInterval) {
+		if n > 0 && !c.pause(s.tune().DeleteFilesInterval) {
 			return n
 		}
 		if _, err := s.clog.Remove(); err != nil {
@@ -233,7 +233,7 @@ func (c *cleaner) deleteSegments(atOnce bool) int {
 			return n // the next run tries again
 		}
 	}
-	return s.o.DeleteFileBatchMax
+	return s.tune().DeleteFileBatchMax
 }
 
 // pause waits; false when the store closes.

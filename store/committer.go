@@ -42,7 +42,7 @@ func (c *committer) add(ps []*Put) {
 
 func (c *committer) run() {
 	defer close(c.done)
-	t := c.s.clock.NewTicker(c.s.o.FlushIntervalCommitLog)
+	t := newPeriod(c.s.clock, func() time.Duration { return c.s.tune().FlushIntervalCommitLog })
 	defer t.Stop()
 	c.last = c.s.clock.Now()
 	for {
@@ -50,6 +50,7 @@ func (c *committer) run() {
 		case <-c.wake:
 			c.flush()
 		case <-t.C():
+			t.follow()
 			if c.s.o.FlushDiskType == SyncFlush || c.due() {
 				c.flush()
 			}
@@ -63,8 +64,8 @@ func (c *committer) run() {
 // due says whether an asynchronous flush is worth it.
 func (c *committer) due() bool {
 	behind := c.s.clog.Max() - c.s.clog.Flushed()
-	return behind >= int64(c.s.o.FlushLeastPages)*pageSize ||
-		behind > 0 && c.s.clock.Now().Sub(c.last) >= c.s.o.FlushThoroughInterval
+	return behind >= int64(c.s.tune().FlushLeastPages)*pageSize ||
+		behind > 0 && c.s.clock.Now().Sub(c.last) >= c.s.tune().FlushThoroughInterval
 }
 
 // flush makes the log durable and completes what waits for it.
@@ -127,7 +128,7 @@ func (c *committer) finish(ps []*Put) {
 // expire answers the Puts that have waited longer than syncFlushTimeout: they
 // are stored, but a flush has not confirmed it. Called by the keeper.
 func (c *committer) expire() {
-	limit := c.s.o.SyncFlushTimeout.Milliseconds()
+	limit := c.s.tune().SyncFlushTimeout.Milliseconds()
 	before := c.s.clock.NowMillis() - limit
 	c.mu.Lock()
 	late := c.takeLocked(nil, func(p *Put) bool {

@@ -78,7 +78,7 @@ func (d *dispatcher) limit() int64 {
 func (d *dispatcher) run() {
 	defer close(d.done)
 	defer d.win.drop()
-	t := d.s.clock.NewTicker(d.s.o.FlushIntervalQueues)
+	t := newPeriod(d.s.clock, func() time.Duration { return d.s.tune().FlushIntervalQueues })
 	defer t.Stop()
 	for {
 		before := d.pos.Load()
@@ -100,6 +100,7 @@ func (d *dispatcher) run() {
 			case fn := <-d.cmds:
 				fn()
 			case <-t.C():
+				t.follow()
 				d.tails = min(d.s.queues.Waiting(), tailsPerTick)
 			case <-d.quit:
 				return
@@ -112,6 +113,7 @@ func (d *dispatcher) run() {
 		case fn := <-d.cmds:
 			fn()
 		case <-t.C():
+			t.follow()
 			d.tails = min(d.s.queues.Waiting(), tailsPerTick)
 		case <-d.quit:
 			return
@@ -185,7 +187,7 @@ func (d *dispatcher) record(m *message.Message, live bool) error {
 			return err
 		}
 	}
-	if d.s.idx != nil && kind != message.SysFlagRollback {
+	if !d.s.tune().MessageIndexDisable && kind != message.SysFlagRollback {
 		if err := d.index(m, uniq, keys, live); err != nil {
 			return err
 		}

@@ -129,13 +129,13 @@ func (res *GetResult) outside(q *consumequeue.Queue, offset int64) bool {
 
 // memoryBytes is how far behind the end of the log data counts as in memory.
 func (s *Store) memoryBytes() int64 {
-	return int64(float64(s.o.PhysicalMemory) * float64(s.o.AccessInMemoryMaxRatio) / 100)
+	return int64(float64(s.o.PhysicalMemory) * float64(s.tune().AccessInMemoryMaxRatio) / 100)
 }
 
 // run reads entries block by block until the answer is full.
 func (g *getter) run(q *consumequeue.Queue) {
 	res, offset := g.res, g.r.Offset
-	scan := int64(max(g.s.o.MaxFilterMessageSize, g.r.MaxMsgs*consumequeue.EntrySize))
+	scan := int64(max(g.s.tune().MaxFilterMessageSize, g.r.MaxMsgs*consumequeue.EntrySize))
 	last := min(res.Max, offset+(scan+consumequeue.EntrySize-1)/consumequeue.EntrySize)
 	res.Status = NoMatchedMessage
 	for first := true; g.next < last; first = false {
@@ -221,7 +221,7 @@ func (g *getter) full(size int, hot bool) bool {
 	if n == 0 {
 		return false
 	}
-	o := &g.s.o
+	o := g.s.tune()
 	if n+1 > g.r.MaxMsgs || have+size > g.maxBytes {
 		return true
 	}
@@ -414,7 +414,7 @@ func (g *getter) ahead(es []consumequeue.Entry) aheads {
 	a.all, a.bytes = a.direct, int(es[0].Size)
 	limit := min(start+maxRange, g.s.clog.SegmentOf(start)+g.s.clog.SegmentSize(), g.maxPhy)
 	_, block := g.s.clog.BlockOf(start)
-	o := &g.s.o
+	o := g.s.tune()
 	count, room := min(g.r.MaxMsgs, o.MaxTransferCountDisk), min(g.maxBytes, o.MaxTransferBytesDisk)
 	if g.maxPhy-start <= g.memory {
 		count, room = min(g.r.MaxMsgs, o.MaxTransferCountMemory), min(g.maxBytes, o.MaxTransferBytesMemory)

@@ -209,7 +209,7 @@ func (s *Store) Query(topic, key string, limit int, begin, end int64) (QueryResu
 		return out, ErrClosed
 	}
 	defer s.leave()
-	limit = min(limit, s.o.MaxMsgsNumBatch)
+	limit = min(limit, s.tune().MaxMsgsNumBatch)
 	for range 3 { // older ones when those found are gone already
 		phys, t, phy, err := s.idx.Query(topic, key, limit, begin, end)
 		out.LastUpdateTime, out.LastUpdatePhyOffset = t, phy

@@ -20,7 +20,8 @@ import (
 // Store is an open message store. All exported methods may be called from any
 // goroutine.
 type Store struct {
-	o      Options
+	o      Options // as it was opened; what may change is read with tune
+	tuned  atomic.Pointer[Tunables]
 	fs     vfs.FS
 	clock  clock.Clock
 	log    *slog.Logger
@@ -30,7 +31,7 @@ type Store struct {
 	disk   vfs.Disk // that holds the root directory
 	clog   *commitlog.Log
 	queues *consumequeue.Set
-	idx    *index.Index // nil when messageIndexEnable is off
+	idx    *index.Index
 	bufs   buffers
 	stats  stats
 
@@ -89,6 +90,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{o: o, fs: o.FS, clock: o.Clock, log: o.Logger,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), boot: o.Clock.NowMillis()}
+	s.tuned.Store(o.tunables())
 	if s.delays, err = parseDelayLevels(o.MessageDelayLevel); err != nil {
 		return nil, err
 	}
@@ -132,13 +134,11 @@ func (s *Store) load() (err error) {
 	}); err != nil {
 		return err
 	}
-	if !s.o.MessageIndexDisable {
-		if s.idx, err = index.Open(index.Options{
-			FS: s.fs, Dir: s.path("index"), Slots: s.o.MaxHashSlotNum, Entries: s.o.MaxIndexNum,
-			Now: s.clock.Now, Logger: s.log,
-		}); err != nil {
-			return err
-		}
+	if s.idx, err = index.Open(index.Options{ // also with messageIndexEnable=false, which may change
+		FS: s.fs, Dir: s.path("index"), Slots: s.o.MaxHashSlotNum, Entries: s.o.MaxIndexNum,
+		Now: s.clock.Now, Logger: s.log,
+	}); err != nil {
+		return err
 	}
 	s.dispatch = newDispatcher(s)
 	if err := s.markAbort(); err != nil {
@@ -277,7 +277,7 @@ func (s *Store) saveCheckpoint(upTo int64, ps []index.Pending) error {
 	}
 	c := s.cp
 	c.physical, c.logics = s.flushedTime.Load(), upTo
-	if s.idx != nil {
+	if !s.tune().MessageIndexDisable {
 		c.index = upTo
 	}
 	if err := c.save(s.fs, s.path("checkpoint")); err != nil {

@@ -158,7 +158,7 @@ func (s *Store) refuse() PutResult {
 	if err := s.Writable(); err != nil {
 		return PutResult{Status: ServiceNotAvailable, Err: err}
 	}
-	if held := s.LockedFor(); held > s.o.OSPageCacheBusyTimeout.Milliseconds() {
+	if held := s.LockedFor(); held > s.tune().OSPageCacheBusyTimeout.Milliseconds() {
 		return PutResult{Status: OSPageCacheBusy, Err: fmt.Errorf("store: the append lock has been held for %d ms", held)}
 	}
 	return PutResult{}
@@ -207,8 +207,8 @@ func (s *Store) measure(b *putBatch, p *Put) {
 		total := 0
 		for i := range p.Batch {
 			r.entry = &p.Batch[i]
-			if total += len(r.entry.Body); total > s.o.MaxMessageSize {
-				p.Result = illegal("batch bodies of more than %d bytes (maxMessageSize)", s.o.MaxMessageSize)
+			if total += len(r.entry.Body); total > s.tune().MaxMessageSize {
+				p.Result = illegal("batch bodies of more than %d bytes (maxMessageSize)", s.tune().MaxMessageSize)
 				break
 			}
 			if p.Result = s.measureOne(b, p, r); p.Result.Status != PutOK {
@@ -241,8 +241,8 @@ func (s *Store) measureOne(b *putBatch, p *Put, r record) PutResult {
 	switch {
 	case len(m.Body) == 0:
 		return illegal("message without a body")
-	case len(m.Body) > s.o.MaxMessageSize:
-		return illegal("body of %d bytes, at most %d are allowed (maxMessageSize)", len(m.Body), s.o.MaxMessageSize)
+	case len(m.Body) > s.tune().MaxMessageSize:
+		return illegal("body of %d bytes, at most %d are allowed (maxMessageSize)", len(m.Body), s.tune().MaxMessageSize)
 	case len(m.Properties) > maxProperties:
 		return PutResult{Status: PropertiesSizeExceeded,
 			Err: fmt.Errorf("store: properties of %d bytes, at most %d are allowed", len(m.Properties), maxProperties)}
@@ -255,7 +255,7 @@ func (s *Store) measureOne(b *putBatch, p *Put, r record) PutResult {
 		return PutResult{Status: PropertiesSizeExceeded, Err: err}
 	}
 	n := r.layout.Size()
-	if n > s.o.MaxMessageSize+recordSlack {
+	if n > s.tune().MaxMessageSize+recordSlack {
 		return illegal("record of %d bytes", n)
 	}
 	p.size += n

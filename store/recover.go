@@ -114,7 +114,7 @@ func (s *Store) recoverFrom(clean bool, segs []int64, known, indexed int64) (int
 		return 0, err
 	}
 	from := segs[i]
-	if s.idx != nil && indexed >= 0 && s.cp.index < s.cp.minTime() {
+	if !s.tune().MessageIndexDisable && indexed >= 0 && s.cp.index < s.cp.minTime() {
 		// The index is further behind than the queues.
 		from = min(from, max(s.clog.SegmentOf(indexed), segs[0]))
 	}

@@ -23,7 +23,7 @@ type Config struct {
 	BrokerName        string `conf:"brokerName" check:"name"`
 	BrokerClusterName string `conf:"brokerClusterName" check:"name"`
 	BrokerID          int64  `conf:"brokerId"` // 0: this is a master
-	NamesrvAddr       string `conf:"namesrvAddr" check:"nameServers"`
+	NamesrvAddr       string `conf:"namesrvAddr,hot" check:"nameServers"`
 	BrokerIP1         string `conf:"brokerIP1" check:"host"` // address told to clients
 	BrokerIP2         string `conf:"brokerIP2" check:"host"` // address told to slaves
 	BindAddress       string `conf:"bindAddress"`
@@ -122,40 +122,40 @@ type Config struct {
 	MappedFileSizeConsumeQueue int    `conf:"mappedFileSizeConsumeQueue" min:"20"`
 	MaxHashSlotNum             int    `conf:"maxHashSlotNum" min:"1"`
 	MaxIndexNum                int    `conf:"maxIndexNum" min:"1"`
-	MessageIndexEnable         bool   `conf:"messageIndexEnable"`
+	MessageIndexEnable         bool   `conf:"messageIndexEnable,hot"`
 
 	// The store: limits and flushing.
-	MaxMessageSize                    int    `conf:"maxMessageSize" min:"1" max:"16777216"`
+	MaxMessageSize                    int    `conf:"maxMessageSize,hot" min:"1" max:"16777216"`
 	FlushDiskType                     string `conf:"flushDiskType"` // SYNC_FLUSH or ASYNC_FLUSH
-	FlushIntervalCommitLog            Millis `conf:"flushIntervalCommitLog" min:"1"`
-	FlushCommitLogLeastPages          int    `conf:"flushCommitLogLeastPages" min:"0"`
-	FlushCommitLogThoroughInterval    Millis `conf:"flushCommitLogThoroughInterval" min:"1"`
-	FlushIntervalConsumeQueue         Millis `conf:"flushIntervalConsumeQueue" min:"1"`
-	FlushConsumeQueueThoroughInterval Millis `conf:"flushConsumeQueueThoroughInterval" min:"1"`
-	SyncFlushTimeout                  Millis `conf:"syncFlushTimeout" min:"1"`
-	OSPageCacheBusyTimeOutMills       Millis `conf:"osPageCacheBusyTimeOutMills" min:"1"`
+	FlushIntervalCommitLog            Millis `conf:"flushIntervalCommitLog,hot" min:"1"`
+	FlushCommitLogLeastPages          int    `conf:"flushCommitLogLeastPages,hot" min:"0"`
+	FlushCommitLogThoroughInterval    Millis `conf:"flushCommitLogThoroughInterval,hot" min:"1"`
+	FlushIntervalConsumeQueue         Millis `conf:"flushIntervalConsumeQueue,hot" min:"1"`
+	FlushConsumeQueueThoroughInterval Millis `conf:"flushConsumeQueueThoroughInterval,hot" min:"1"`
+	SyncFlushTimeout                  Millis `conf:"syncFlushTimeout,hot" min:"1"`
+	OSPageCacheBusyTimeOutMills       Millis `conf:"osPageCacheBusyTimeOutMills,hot" min:"1"`
 	CheckCRCOnRecover                 bool   `conf:"checkCRCOnRecover"`
 	EnabledAppendPropCRC              bool   `conf:"enabledAppendPropCRC"` // __CRC32# on stored properties
 
 	// The store: retention and the disk's water marks.
-	FileReservedTime             int    `conf:"fileReservedTime" min:"1"`      // hours
-	DeleteWhen                   string `conf:"deleteWhen" check:"deleteWhen"` // hours of the day
-	CleanFileForciblyEnable      bool   `conf:"cleanFileForciblyEnable"`
-	DiskMaxUsedSpaceRatio        int    `conf:"diskMaxUsedSpaceRatio"` // percent, clamped to 10…95
-	DiskSpaceCleanForciblyRatio  int    `conf:"diskSpaceCleanForciblyRatio" min:"1" max:"100"`
-	DiskSpaceWarningLevelRatio   int    `conf:"diskSpaceWarningLevelRatio" min:"1" max:"100"`
-	DeleteFileBatchMax           int    `conf:"deleteFileBatchMax" min:"1"`
-	DeleteCommitLogFilesInterval Millis `conf:"deleteCommitLogFilesInterval" min:"0"`
-	CleanResourceInterval        Millis `conf:"cleanResourceInterval" min:"1"`
+	FileReservedTime             int    `conf:"fileReservedTime,hot" min:"1"`      // hours
+	DeleteWhen                   string `conf:"deleteWhen,hot" check:"deleteWhen"` // hours of the day
+	CleanFileForciblyEnable      bool   `conf:"cleanFileForciblyEnable,hot"`
+	DiskMaxUsedSpaceRatio        int    `conf:"diskMaxUsedSpaceRatio,hot"` // percent, clamped to 10…95
+	DiskSpaceCleanForciblyRatio  int    `conf:"diskSpaceCleanForciblyRatio,hot" min:"1" max:"100"`
+	DiskSpaceWarningLevelRatio   int    `conf:"diskSpaceWarningLevelRatio,hot" min:"1" max:"100"`
+	DeleteFileBatchMax           int    `conf:"deleteFileBatchMax,hot" min:"1"`
+	DeleteCommitLogFilesInterval Millis `conf:"deleteCommitLogFilesInterval,hot" min:"0"`
+	CleanResourceInterval        Millis `conf:"cleanResourceInterval,hot" min:"1"`
 
 	// The store: reading.
-	MaxTransferBytesOnMessageInMemory int `conf:"maxTransferBytesOnMessageInMemory" min:"1"`
-	MaxTransferCountOnMessageInMemory int `conf:"maxTransferCountOnMessageInMemory" min:"1"`
-	MaxTransferBytesOnMessageInDisk   int `conf:"maxTransferBytesOnMessageInDisk" min:"1"`
-	MaxTransferCountOnMessageInDisk   int `conf:"maxTransferCountOnMessageInDisk" min:"1"`
-	AccessMessageInMemoryMaxRatio     int `conf:"accessMessageInMemoryMaxRatio" min:"1" max:"100"`
-	MaxFilterMessageSize              int `conf:"maxFilterMessageSize" min:"20"`
-	MaxMsgsNumBatch                   int `conf:"maxMsgsNumBatch" min:"1" max:"100000"`
+	MaxTransferBytesOnMessageInMemory int `conf:"maxTransferBytesOnMessageInMemory,hot" min:"1"`
+	MaxTransferCountOnMessageInMemory int `conf:"maxTransferCountOnMessageInMemory,hot" min:"1"`
+	MaxTransferBytesOnMessageInDisk   int `conf:"maxTransferBytesOnMessageInDisk,hot" min:"1"`
+	MaxTransferCountOnMessageInDisk   int `conf:"maxTransferCountOnMessageInDisk,hot" min:"1"`
+	AccessMessageInMemoryMaxRatio     int `conf:"accessMessageInMemoryMaxRatio,hot" min:"1" max:"100"`
+	MaxFilterMessageSize              int `conf:"maxFilterMessageSize,hot" min:"20"`
+	MaxMsgsNumBatch                   int `conf:"maxMsgsNumBatch,hot" min:"1" max:"100000"`
 	DefaultQueryMaxNum                int `conf:"defaultQueryMaxNum,hot" min:"1" max:"100000"`
 
 	// Delay levels.

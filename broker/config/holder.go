@@ -48,7 +48,8 @@ type Holder struct {
 
 	// updating lets one Update at a time through; it is held while the file is
 	// written, and nothing that serves requests takes it.
-	updating sync.Mutex
+	updating  sync.Mutex
+	followers []*func(*Config) // guarded by updating
 }
 
 // NewHolder starts with c.
@@ -66,6 +67,21 @@ func NewHolder(c *Config, opts HolderOptions) *Holder {
 // Get is the configuration in force, never nil. It does not change; call again to
 // see updates.
 func (h *Holder) Get() *Config { return h.current.Load() }
+
+// Follow calls f with the configuration in force now, and with each later one before
+// Update returns, one at a time, until stop is called. f must not block and must
+// not call Update, Follow or stop.
+func (h *Holder) Follow(f func(*Config)) (stop func()) {
+	h.updating.Lock()
+	defer h.updating.Unlock()
+	h.followers = append(h.followers, &f)
+	f(h.Get())
+	return func() {
+		h.updating.Lock()
+		defer h.updating.Unlock()
+		h.followers = slices.DeleteFunc(h.followers, func(g *func(*Config)) bool { return g == &f })
+	}
+}
 
 // Version counts the updates.
 func (h *Holder) Version() Version { return *h.version.Load() }
@@ -164,6 +180,9 @@ func (h *Holder) Change(changes map[string]string) ([]Note, error) {
 		h.opts.Logger.Warn("a changed setting has no effect now", "key", n.Key, "value", n.Value, "why", n.Why)
 	}
 	h.current.Store(&next)
+	for _, f := range h.followers {
+		(*f)(&next)
+	}
 	v := h.Version()
 	h.version.Store(&Version{v.StateVersion, h.opts.Clock.NowMillis(), v.Counter + 1})
 	return notes, nil
