@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -412,4 +413,58 @@ func pend(t *testing.T) {
 		fmt.Printf("PENDING: %s is not run without -strict: %s\n", t.Name(), why)
 		t.Skipf("pending: %s", why)
 	}
+}
+
+// TestIndex_ChainThatJavaBroke: a Java broker that goes on with an index file in
+// which slots are ahead of the header ends their chains: the entry before is 0. That
+// is no damage. A start after a kill must not throw away what follows and then read
+// the log from a place behind it.
+func TestIndex_ChainThatJavaBroke(t *testing.T) {
+	pend(t)
+	s := startSpecial(t, map[string]string{"maxIndexNum": "100000"}, "index")
+	s.many("old", 200, "index")
+	time.Sleep(pause)
+	s.many("new", 200, "index")
+	require.NoError(t, checkpointedNow(s))
+	chain := 0
+	s.reopen(func(dir string) {
+		names, err := nth(dir, "index", true, false)
+		require.NoError(t, err)
+		path := filepath.Join(dir, names[0])
+		file, err := os.ReadFile(path)
+		require.NoError(t, err)
+		chain = breakChain(file)
+		require.Positive(t, chain)
+		require.NoError(t, os.WriteFile(path, file, 0o644))
+	})
+	s.whole(nil, "index")
+	missing := 0
+	for key := range s.sent {
+		rs, err := s.cl.ByKey("index", key)
+		require.NoError(t, err)
+		if len(rs) == 0 {
+			missing++
+		}
+	}
+	require.LessOrEqual(t, missing, chain, "%d of %d keys are not found", missing, len(s.sent))
+}
+
+// breakChain ends the chain of the first entry that has one before it, and gives
+// the number of entries that are not reached any more.
+func breakChain(file []byte) int {
+	entry := func(n uint32) []byte { return file[40+4*indexSlots+20*n:] }
+	count := binary.BigEndian.Uint32(file[36:])
+	for n := uint32(1); n < count; n++ {
+		before := binary.BigEndian.Uint32(entry(n)[16:])
+		if before == 0 {
+			continue
+		}
+		cut := 0
+		for at := before; at != 0; at = binary.BigEndian.Uint32(entry(at)[16:]) {
+			cut++
+		}
+		binary.BigEndian.PutUint32(entry(n)[16:], 0)
+		return cut
+	}
+	return 0
 }
