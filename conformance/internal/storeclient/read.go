@@ -123,6 +123,8 @@ func (c *Client) ReadQueue(q Queue, tags string) (QueueRead, error) {
 		}
 		found, next, err := c.Pull(q, at, tags)
 		switch {
+		case errors.Is(err, message.ErrCorrupt) && len(found) > 0:
+			at = found[len(found)-1].QueueOffset + 1 // what is wrong comes next
 		case errors.Is(err, ErrRefused) || errors.Is(err, message.ErrCorrupt):
 			out.Refused = append(out.Refused, at)
 			if out.Why == nil {
