@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/merlinmq/merlin/broker/client"
@@ -86,8 +87,9 @@ type Broker struct {
 	fast      *remoting.Server // listen port - 2, nil when its port is taken
 	routes    *remoting.Routes
 	addr      netip.AddrPort
-	started   int64 // ms
-	poison    bool  // tests: frames are overwritten after their handlers
+	started   int64       // ms
+	active    atomic.Bool // deliveries and checks run
+	poison    bool        // tests: frames are overwritten after their handlers
 
 	unfollow func() // ends what follows the configuration
 
@@ -242,6 +244,7 @@ func (b *Broker) Start() error {
 	b.hold.Start()
 	b.delay.Start()
 	b.txn.Start()
+	b.active.Store(true)
 	b.done.Add(1)
 	go b.housekeeping()
 	b.registrar.Start()
@@ -320,6 +323,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		if b.fast != nil {
 			note("stop serving the fast port", b.fast.Shutdown(ctx))
 		}
+		b.active.Store(false)
 		b.delay.Shutdown()
 		close(b.stop)
 		b.done.Wait()

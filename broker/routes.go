@@ -72,7 +72,7 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Offsets: b.offsets, Consumers: b.consumers,
 			Producers: b.producers, Stats: b.stats, Store: b.store, Delay: b.delay, Clock: o.Clock, Logger: b.log,
 			Lanes:    admin.Lanes{Send: l.send, Pull: l.pull, LitePull: l.pull, Query: l.query, EndTransaction: l.transaction},
-			Register: b.registrar.All, Told: b.registrar.Told,
+			Register: b.registrar.All, Told: b.registrar.Told, Active: b.active.Load,
 		}),
 		send: send.New(send.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Locks: b.locks, Store: b.store, Stats: b.stats,
@@ -149,6 +149,7 @@ func newRoutes(h *handlers, l *lanes, fast bool) *remoting.Routes {
 	remoting.On(rs, protocol.GetSystemTopicListFromBroker, l.admin, h.admin.GetSystemTopicListFromBroker)                 // 305
 	remoting.On(rs, protocol.CleanExpiredConsumeQueue, l.admin, h.admin.CleanExpiredConsumeQueue)                         // 306
 	remoting.On(rs, protocol.GetConsumerRunningInfo, l.admin, h.admin.GetConsumerRunningInfo)                             // 307
+	remoting.On(rs, protocol.QueryCorrectionOffset, l.admin, h.admin.QueryCorrectionOffset)                               // 308
 	remoting.On(rs, protocol.ConsumeMessageDirectly, l.admin, h.admin.ConsumeMessageDirectly)                             // 309
 	remoting.On(rs, protocol.CloneGroupOffset, l.admin, h.admin.CloneGroupOffset)                                         // 314
 	remoting.On(rs, protocol.ViewBrokerStatsData, l.admin, h.admin.ViewBrokerStatsData)                                   // 315

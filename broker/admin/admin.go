@@ -72,6 +72,9 @@ type Deps struct {
 	// Register tells the name servers of a changed broker permission. It must not
 	// block.
 	Register func()
+	// Active reports whether delayed messages are delivered and transactions checked;
+	// nil: they are.
+	Active func() bool
 	// Told waits for the registration of a topic that a request made.
 	Told cluster.Told
 }
@@ -92,6 +95,9 @@ type Handler struct {
 func New(d Deps) *Handler {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Active == nil {
+		d.Active = func() bool { return true }
 	}
 	if d.Register == nil {
 		d.Register = func() {}

@@ -17,13 +17,18 @@ const attrMessageType = "message.type"
 type attribute struct {
 	fixed  bool     // only given when the topic is made
 	values []string // allowed values, in the order Java prints them; nil: a number
+	// missing are values that Java takes and that this broker does not honour: they
+	// are refused, so that nobody relies on them.
+	missing map[string]string
 }
 
 var topicAttributes = map[string]attribute{
-	"queue.type":     {fixed: true, values: []string{"BatchCQ", "SimpleCQ"}},
-	"cleanup.policy": {fixed: true, values: []string{"COMPACTION", "DELETE"}},
-	attrMessageType:  {values: []string{"UNSPECIFIED", "TRANSACTION", "FIFO", "MIXED", "DELAY", "NORMAL"}},
-	"reserve.time":   {},
+	"queue.type": {fixed: true, values: []string{"BatchCQ", "SimpleCQ"},
+		missing: map[string]string{"BatchCQ": "there are no batch queues yet"}},
+	"cleanup.policy": {fixed: true, values: []string{"COMPACTION", "DELETE"},
+		missing: map[string]string{"COMPACTION": "topics are not compacted yet, messages would be deleted with their files"}},
+	attrMessageType: {values: []string{"UNSPECIFIED", "TRANSACTION", "FIFO", "MIXED", "DELAY", "NORMAL"}},
+	"reserve.time":  {},
 }
 
 // parseAttributes reads "+key=value,-key" as AttributeParser does; the keys keep
@@ -111,6 +116,9 @@ func (a attribute) check(known map[string]attribute, fresh, gone bool, key, valu
 	}
 	if !slices.Contains(a.values, value) {
 		return attrErr("value is not in set: [%s]", strings.Join(a.values, ", "))
+	}
+	if why, ok := a.missing[value]; ok {
+		return attrErr("%s=%s is not supported: %s", key, value, why)
 	}
 	return nil
 }

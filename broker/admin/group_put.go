@@ -1,10 +1,7 @@
 package admin
 
 import (
-	"strings"
-
 	"github.com/merlinmq/merlin/broker/group"
-	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
@@ -12,8 +9,9 @@ import (
 )
 
 // UpdateAndCreateSubscriptionGroup is UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200):
-// it makes a consumer group or replaces its settings. Unlike Java it refuses (29)
-// a name that no client could use.
+// it makes a consumer group or replaces its settings. As in Java the name may have
+// any characters, though clients refuse most of them; unlike there (29) it has some,
+// and not more than 255 bytes.
 func (h *Handler) UpdateAndCreateSubscriptionGroup(r *remoting.Request, _ *header.None) (*remoting.Answer, error) {
 	var c body.SubscriptionGroupConfig
 	if err := body.Unmarshal(r.Cmd.Body, &c); err != nil {
@@ -49,12 +47,10 @@ func (h *Handler) putGroups(r *remoting.Request, cs []body.SubscriptionGroupConf
 	for i := range cs {
 		c := &cs[i]
 		switch {
-		case strings.TrimSpace(c.GroupName) == "":
+		case c.GroupName == "":
 			return protocol.Errorf(protocol.InvalidParameter, "The specified group is blank.")
 		case len(c.GroupName) > group.MaxLength:
 			return protocol.Errorf(protocol.InvalidParameter, "The specified group is longer than group max length %d.", group.MaxLength)
-		case !topic.LegalName(c.GroupName):
-			return protocol.Errorf(protocol.InvalidParameter, "The specified group contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$")
 		}
 		old := h.Groups.Find(c.GroupName)
 		now := map[string]string{}

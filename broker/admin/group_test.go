@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -31,14 +32,18 @@ func TestGroups_ArePutReadAndDeleted(t *testing.T) {
 	require.Equal(t, int32(3), g.RetryMaxTimes)
 	require.Equal(t, int32(1), g.RetryQueueNums)
 
-	for _, bad := range []string{`{"groupName":""}`, `{"groupName":"a b"}`, `{`, ``} {
+	for _, bad := range []string{`{"groupName":""}`, `{"groupName":"` + strings.Repeat("g", 256) + `"}`, `{`, ``} {
 		_, err = w.UpdateAndCreateSubscriptionGroup(bare(bad), nil)
 		require.Error(t, err, bad)
 	}
 	_, err = w.UpdateAndCreateSubscriptionGroup(bare(`{"groupName":"g","attributes":{"+x":"y"}}`), nil)
 	refused(t, err, protocol.SystemError, "unsupported key: x")
 
-	_, err = w.UpdateAndCreateSubscriptionGroupList(bare(`{"groupConfigList":[{"groupName":"g2"},{"groupName":"a b"}]}`), nil)
+	a, err = w.UpdateAndCreateSubscriptionGroup(bare(`{"groupName":"a b@c/../d"}`), nil)
+	ok(t, a, err)
+	require.NotNil(t, w.Groups.Find("a b@c/../d"), "any characters, as in Java")
+
+	_, err = w.UpdateAndCreateSubscriptionGroupList(bare(`{"groupConfigList":[{"groupName":"g2"},{"groupName":""}]}`), nil)
 	require.Equal(t, protocol.InvalidParameter, protocol.CodeOf(err))
 	require.Nil(t, w.Groups.Find("g2"), "all or nothing")
 	_, err = w.UpdateAndCreateSubscriptionGroupList(bare(`{}`), nil)

@@ -24,7 +24,7 @@ func (h *Handler) GetBrokerRuntimeInfo(*remoting.Request, *header.None) (*remoti
 	for level, v := range h.Delay.Offsets() {
 		t["scheduleMessageOffset_"+strconv.Itoa(level)] = v
 	}
-	t["brokerActive"] = "true" // a master always serves
+	t["brokerActive"] = strconv.FormatBool(h.Active()) // BrokerController.isSpecialServiceRunning
 	t["brokerVersionDesc"] = version.Name(version.Current)
 	t["brokerVersion"] = strconv.Itoa(int(version.Current))
 	h.totals(t)

@@ -11,13 +11,13 @@ import (
 	"github.com/merlinmq/merlin/remoting"
 )
 
-// maxQueues bounds the queues of a topic: every queue costs memory and a line in
-// each statistics answer.
-const maxQueues = 1 << 16
+// maxQueues bounds the queues of a topic: each is a line in the answers of
+// statistics, and an answer with more lines would not fit into a frame.
+const maxQueues = 1 << 17
 
 // UpdateAndCreateTopic is UPDATE_AND_CREATE_TOPIC (17): it makes a topic or
 // changes its settings, and tells the name servers at once. An unchanged topic is
-// a success. Unlike Java it refuses (29) numbers of queues outside 0…65536 and
+// a success. Unlike Java it refuses (29) numbers of queues outside 0…131072 and
 // permissions outside 0…7.
 func (h *Handler) UpdateAndCreateTopic(r *remoting.Request, q *header.CreateTopicRequest) (*remoting.Answer, error) {
 	if f := q.TopicFilterType; f.V != "SINGLE_TAG" && f.V != "MULTI_TAG" {

@@ -80,6 +80,30 @@ func TestUpdateAndCreateTopic_AttributesChange(t *testing.T) {
 	require.Equal(t, []string{"t", "t"}, w.changed, "the name servers are told of each change")
 }
 
+// What is not honoured is not taken: a message in a batch queue, or in a compacted
+// topic, would be lost without a word.
+func TestUpdateAndCreateTopic_RefusesWhatIsNotThere(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.UpdateAndCreateTopic(bare(""), create("t", "+queue.type=BatchCQ"))
+	refused(t, err, protocol.SystemError, "queue.type=BatchCQ is not supported: there are no batch queues yet")
+	_, err = w.UpdateAndCreateTopic(bare(""), create("t", "+cleanup.policy=COMPACTION"))
+	refused(t, err, protocol.SystemError, "cleanup.policy=COMPACTION is not supported: topics are not compacted yet, messages would be deleted with their files")
+	require.Nil(t, w.Topics.Find("t"))
+}
+
+// Java takes any number; updateTopic -r 100000 is used.
+func TestUpdateAndCreateTopic_ManyQueues(t *testing.T) {
+	w := newWorld(t)
+	q := create("t", "")
+	q.ReadQueueNums, q.WriteQueueNums = wire.Some[int32](100_000), wire.Some[int32](100_000)
+	a, err := w.UpdateAndCreateTopic(bare(""), q)
+	ok(t, a, err)
+	require.EqualValues(t, 100_000, w.Topics.Find("t").ReadQueueNums)
+	q.ReadQueueNums = wire.Some[int32](1<<17 + 1)
+	_, err = w.UpdateAndCreateTopic(bare(""), q)
+	require.Equal(t, protocol.InvalidParameter, protocol.CodeOf(err))
+}
+
 func TestUpdateAndCreateTopicList_AllOrNothing(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.UpdateAndCreateTopicList(bare(`{"topicConfigList":[{"topicName":"l1"},{"topicName":"TBW102"}]}`), nil)

@@ -92,9 +92,21 @@ func Load(opts Options) (*Table, error) {
 	for name, c := range f.TopicConfigTable {
 		c.TopicName = name
 		t.topics.Store(name, &c)
+		t.warnOf(&c)
 	}
 	t.version = f.DataVersion
 	return t, nil
+}
+
+// warnOf names a topic that a Java broker made and this one does not serve as it
+// should.
+func (t *Table) warnOf(c *body.TopicConfig) {
+	switch {
+	case c.Attributes["queue.type"] == "BatchCQ":
+		t.opts.Logger.Error("a topic has batch queues, which are not there yet: what is in them is not served", "topic", c.TopicName)
+	case c.Attributes["cleanup.policy"] == "COMPACTION":
+		t.opts.Logger.Error("a topic is to be compacted, which is not there yet: its messages are deleted with their files", "topic", c.TopicName)
+	}
 }
 
 func (t *Table) addSystem() {
