@@ -18,7 +18,8 @@ import java.util.stream.Collectors;
  *
  * <p>Arguments: "run", the name server address, the names of the cases separated by commas (all when missing), a
  * part of all names, the name of the broker set to make topics on (the first by name when missing).
- * With "consume", "answer" or "ask" the process plays a part in a case that needs one of its own. When the process
+ * With "consume", "answer" or "ask" the process plays a part in a case that needs one of its own; with "decode" it
+ * prints what is in the frames that it reads. When the process
  * is asked to end it removes the topics and groups of the cases under way.
  */
 public final class Main {
@@ -38,6 +39,9 @@ public final class Main {
                 break;
             case "consume":
                 Child.run(args[1], args[2], args[3]);
+                break;
+            case "decode":
+                Decode.run();
                 break;
             case "answer":
                 Parts.answer(args[1], args[2], args[3]);
