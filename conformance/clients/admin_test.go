@@ -246,6 +246,9 @@ var replacements = []struct {
 	{regexp.MustCompile(`\bG?[a-z0-9-]*admin-consume-i\d+\b`), "INSTANCE"},
 	{regexp.MustCompile(`(Store Timestamp|Born Timestamp|Commit Log Offset|storeTimestamp|bornTimestamp|commitLogOffset|CommitLogOffset|UserPropertiesSize|StoreSize|Store Size|BodyCRC)(\s*[:=]\s*)-?\d+`), "${1}${2}NUMBER"},
 	{regexp.MustCompile(`/tmp/rocketmq/\S+`), "FILE"},
+	// Java fills these in at its own moments: empty or null before. What is neither stays, and differs.
+	{regexp.MustCompile(`(?m)^(\w*Tps\s+):( -?\d+(\.\d+)?(E-?\d+)?){0,3} *$`), "${1}: RATES"},
+	{regexp.MustCompile(`(?m)^(putMessageDistributeTime\s+):( null| *(\[[^\]]+\]:\d+ *)*)$`), "${1}: COUNTS"},
 }
 
 // measured finds the numbers of outputs that are nothing but measurements.
@@ -259,8 +262,6 @@ var known = []struct {
 }{
 	{regexp.MustCompile(`(?s)MessageTrack \[consumerGroup=TopicA,.*?\.java:\d+\)\]`),
 		"Java 5.3.3 lists a topic that was subscribed to among its own consumer groups: it records the wrong name"},
-	{regexp.MustCompile(`(?m)^(\w*Tps|putMessageDistributeTime)(\s+):.*$`),
-		"samples that Java fills in at its own moments: empty or null before"},
 }
 
 func normalise(raw string) string {
