@@ -1,11 +1,14 @@
 package calls
 
 import (
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/merlinmq/merlin/conformance/suite"
+	"github.com/merlinmq/merlin/protocol"
+	"github.com/merlinmq/merlin/protocol/wire"
 )
 
 func TestReadJSON_FastjsonKeys(t *testing.T) {
@@ -78,4 +81,43 @@ func TestRecorded_ReadsWhatFormatWrites(t *testing.T) {
 	r := Recorded()
 	require.NotEmpty(t, r)
 	require.Equal(t, recording, string(Format(r)))
+}
+
+// A broker that is too busy is asked again: its answer then is the one that counts.
+func TestScene_AsksABusyBrokerAgain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	asked := 0
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for {
+			cmd, err := readFrame(conn)
+			if err != nil {
+				return
+			}
+			asked++
+			o := &wire.Outgoing{Code: 0, Opaque: cmd.Opaque, Flag: wire.FlagResponse}
+			if asked < 3 {
+				o.Code = int32(protocol.SystemBusy)
+			}
+			_, _ = conn.Write(wire.AppendHead(nil, o, 0))
+		}
+	}()
+	f := testFixture()
+	f.broker = l.Addr().String()
+	s := newScene(f, 0)
+	code, err := s.step(t.Context(), &step{code: 310})
+	require.NoError(t, err)
+	s.close()
+	<-done
+	require.Zero(t, code)
+	require.Equal(t, 3, asked)
+	require.Equal(t, []string{"code = 0 SUCCESS"}, s.lines)
 }

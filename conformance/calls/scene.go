@@ -243,7 +243,7 @@ func (s *scene) step(ctx context.Context, st *step) (int32, error) {
 	case st.until != nil:
 		a, err = s.poll(ctx, c, st)
 	default:
-		a, err = s.ask(ctx, c, st)
+		a, err = s.askPatiently(ctx, c, st)
 	}
 	switch {
 	case errors.Is(err, errClosed):
@@ -267,6 +267,21 @@ func (s *scene) step(ctx context.Context, st *step) (int32, error) {
 		return a.Code, fmt.Errorf("the answer to %d did not become what it should: %v", st.code, s.lines)
 	}
 	return a.Code, nil
+}
+
+// askPatiently asks again while the broker says that it is too busy: that tells of
+// the machine, and no case is about it.
+func (s *scene) askPatiently(ctx context.Context, c *client, st *step) (*wire.Command, error) {
+	a, err := s.ask(ctx, c, st)
+	for wait := 50 * time.Millisecond; err == nil && a != nil && a.Code == int32(protocol.SystemBusy) && wait < patience/4; wait *= 2 {
+		select {
+		case <-ctx.Done():
+			return a, nil
+		case <-time.After(wait):
+		}
+		a, err = s.ask(ctx, c, st)
+	}
+	return a, err
 }
 
 func (s *scene) ask(ctx context.Context, c *client, st *step) (*wire.Command, error) {
