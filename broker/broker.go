@@ -31,8 +31,10 @@ import (
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/broker/txn"
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/compat/loglimit"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/remoting"
@@ -60,6 +62,9 @@ type Options struct {
 	// TLS is asked when a connection begins with a TLS handshake
 	// (remoting.SelfSigned); nil = such connections are closed.
 	TLS func() (*tls.Config, error)
+	// Memory is how many bytes the process may use (budget.Machine); the default of
+	// what peers may make the broker keep comes from it. 0 = not known.
+	Memory int64
 	// Process stands in message ids (process id).
 	Process int
 }
@@ -86,6 +91,7 @@ type Broker struct {
 	server    *remoting.Server
 	fast      *remoting.Server // listen port - 2, nil when its port is taken
 	routes    *remoting.Routes
+	budget    *budget.Budget // of both ports
 	addr      netip.AddrPort
 	started   int64       // ms
 	active    atomic.Bool // deliveries and checks run
@@ -104,10 +110,13 @@ func New(opts Options) (*Broker, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	opts.Logger = loglimit.New(opts.Logger, opts.Clock)
 	if opts.Files == nil {
 		opts.Files = configfile.OS()
 	}
 	b := &Broker{opts: opts, log: opts.Logger, stop: make(chan struct{})}
+	cfg := opts.Config.Get()
+	b.budget = budget.For(cfg.PeerMemoryBytes, cfg.PeerShareBytes, opts.Memory)
 	b.hold = hold.New(hold.Options{
 		Clock:     opts.Clock,
 		Limit:     parkedLimit,
@@ -210,7 +219,7 @@ func (b *Broker) Start() error {
 	port := main.Addr().(*net.TCPAddr).Port
 	b.started = b.opts.Clock.NowMillis()
 	if b.addr, err = storeHost(cfg.BrokerIP1, port); err != nil {
-		return errors.Join(err, main.Close())
+		return errors.Join(err, main.Close(), closeListener(fast))
 	}
 	b.client = remoting.NewClient(remoting.ClientOptions{Clock: b.opts.Clock, Logger: b.log})
 	b.registrar = cluster.New(cluster.Options{
@@ -251,11 +260,21 @@ func (b *Broker) Start() error {
 	return nil
 }
 
+// closeListener closes a listener that may not be there.
+func closeListener(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	return l.Close()
+}
+
 func (b *Broker) newServer(l net.Listener, routes *remoting.Routes) *remoting.Server {
+	cfg := b.opts.Config.Get()
 	return remoting.NewServer(remoting.ServerOptions{
 		Listener: l, Routes: routes, Clock: b.opts.Clock, Logger: b.log, Events: b.event,
-		GoAway: b.opts.Config.Get().EnableShutdownGracefully, PoisonFrames: b.poison, TLS: b.opts.TLS,
-		IdleTimeout: time.Duration(b.opts.Config.Get().ServerChannelMaxIdleTimeSeconds) * time.Second,
+		GoAway: cfg.EnableShutdownGracefully, PoisonFrames: b.poison, TLS: b.opts.TLS,
+		IdleTimeout: time.Duration(cfg.ServerChannelMaxIdleTimeSeconds) * time.Second,
+		Budget:      b.budget, Limits: remoting.Limits{FrameTimeout: cfg.FrameTimeoutMillis.Duration()},
 	})
 }
 

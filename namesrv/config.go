@@ -49,6 +49,11 @@ type Config struct {
 	ShutdownWaitTimeSeconds         int    `conf:"shutdownWaitTimeSeconds"`
 	ServerAsyncSemaphoreValue       int    `conf:"serverAsyncSemaphoreValue"`
 
+	// What peers may make the server keep; keys of this server, 0 = the default.
+	PeerMemoryBytes    int64 `conf:"merlinPeerMemoryBytes"`    // all peers; a quarter of the memory
+	PeerShareBytes     int64 `conf:"merlinPeerShareBytes"`     // one connection; a quarter of that
+	FrameTimeoutMillis int64 `conf:"merlinFrameTimeoutMillis"` // until a begun frame is complete; 30 s
+
 	// Others are keys that this server does not act on. They are shown and kept.
 	Others map[string]string
 }
@@ -157,6 +162,11 @@ func (c *Config) Table() map[string]string {
 	}
 	if c.RocketmqHome == "" {
 		delete(t, "rocketmqHome")
+	}
+	for _, key := range []string{"merlinPeerMemoryBytes", "merlinPeerShareBytes", "merlinFrameTimeoutMillis"} {
+		if t[key] == "0" {
+			delete(t, key) // not a key of Java's
+		}
 	}
 	return t
 }

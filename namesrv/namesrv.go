@@ -9,8 +9,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
+	"github.com/merlinmq/merlin/compat/loglimit"
 	"github.com/merlinmq/merlin/namesrv/kv"
 	"github.com/merlinmq/merlin/namesrv/route"
 	"github.com/merlinmq/merlin/protocol"
@@ -35,6 +37,9 @@ type Options struct {
 	Clock  clock.Clock      // nil = the machine's
 	Logger *slog.Logger     // nil = discard
 	Files  configfile.Files // nil = in memory
+	// Memory is how many bytes the process may use (budget.Machine); the default of
+	// what peers may make the server keep comes from it. 0 = not known.
+	Memory int64
 	// Server is the base of the server's options: limits, TLS, PoisonFrames. Its
 	// Listen, Routes, Clock, Logger, Events and GoAway are set here.
 	Server remoting.ServerOptions
@@ -75,6 +80,7 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.Logger = loglimit.New(o.Logger, o.Clock)
 	if err := refuse(&cfg); err != nil {
 		return nil, err
 	}
@@ -102,6 +108,10 @@ func New(o Options) (*Server, error) {
 	so.Listen, so.Routes, so.Clock, so.Logger, so.Events = o.Listen, s.routes, o.Clock, o.Logger, s.event
 	so.GoAway = cfg.EnableShutdownGracefully
 	so.IdleTimeout = time.Duration(cfg.ServerChannelMaxIdleTimeSeconds) * time.Second
+	so.Budget = budget.For(cfg.PeerMemoryBytes, cfg.PeerShareBytes, o.Memory)
+	if cfg.FrameTimeoutMillis > 0 {
+		so.FrameTimeout = time.Duration(cfg.FrameTimeoutMillis) * time.Millisecond
+	}
 	s.server = remoting.NewServer(so)
 	return s, nil
 }
@@ -115,6 +125,8 @@ func refuse(c *Config) error {
 		return fmt.Errorf("namesrv: %w", keep("enableControllerInNamesrv", "true"))
 	case c.ScanNotActiveBrokerInterval <= 0 || c.UnRegisterBrokerQueueCapacity <= 0:
 		return errors.New("namesrv: scanNotActiveBrokerInterval and unRegisterBrokerQueueCapacity must be above 0")
+	case c.PeerMemoryBytes < 0 || c.PeerShareBytes < 0 || c.FrameTimeoutMillis < 0:
+		return errors.New("namesrv: merlinPeerMemoryBytes, merlinPeerShareBytes and merlinFrameTimeoutMillis must not be below 0")
 	}
 	return nil
 }

@@ -115,6 +115,11 @@ type Config struct {
 	EnableShutdownGracefully        bool `conf:"enableShutdownGracefully"`
 	ShutdownWaitTimeSeconds         int  `conf:"shutdownWaitTimeSeconds" min:"0"`
 
+	// What peers may make the broker keep; keys of this broker, 0 = the default.
+	PeerMemoryBytes    int64  `conf:"merlinPeerMemoryBytes" min:"0"`    // all peers; a quarter of the memory
+	PeerShareBytes     int64  `conf:"merlinPeerShareBytes" min:"0"`     // one connection; a quarter of that
+	FrameTimeoutMillis Millis `conf:"merlinFrameTimeoutMillis" min:"0"` // until a begun frame is complete; 30 s
+
 	// The store: where it is and how large its files are.
 	StorePathRootDir           string `conf:"storePathRootDir"`
 	StorePathCommitLog         string `conf:"storePathCommitLog"` // storePathRootDir/commitlog unless set

@@ -294,7 +294,7 @@ func TestUpdate_WithoutAFileLastsForTheProcess(t *testing.T) {
 }
 
 func TestKeys_TableIsSane(t *testing.T) {
-	require.Len(t, Keys(), 447)
+	require.Len(t, Keys(), 447+3, "Java's and those of this broker")
 	for i, k := range Keys() {
 		if i > 0 {
 			require.Less(t, Keys()[i-1].Name, k.Name)
@@ -373,4 +373,21 @@ func TestDocumentedSettings(t *testing.T) {
 		require.True(t, strings.Contains(doc, "\n"+row), "docs/CONFIG.md needs the row %q", row+"what it means |")
 	}
 	require.Equal(t, len(fields())+2, strings.Count(doc, "\n| "), "a row of a key that is no setting")
+}
+
+// The keys of this broker's own are read, bounded, and not shown unless set.
+func TestParse_OwnKeys(t *testing.T) {
+	c, warnings, err := Parse([]byte("merlinPeerMemoryBytes=1000000\nmerlinPeerShareBytes=2000\nmerlinFrameTimeoutMillis=5000\n"), "b.conf")
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+	require.EqualValues(t, 1_000_000, c.PeerMemoryBytes)
+	require.EqualValues(t, 2000, c.PeerShareBytes)
+	require.Equal(t, 5*time.Second, c.FrameTimeoutMillis.Duration())
+	v, ok := c.Value("merlinPeerShareBytes")
+	require.True(t, ok)
+	require.Equal(t, "2000", v)
+	_, ok = Default().Value("merlinPeerShareBytes")
+	require.False(t, ok, "Java's tools see nothing they do not know")
+	_, _, err = Parse([]byte("merlinPeerMemoryBytes=-1"), "b.conf")
+	require.ErrorContains(t, err, "merlinPeerMemoryBytes must be at least 0")
 }

@@ -11,6 +11,10 @@ import (
 //go:embed keys.tsv
 var keysTSV string
 
+// ownClass stands in the table for the keys that this broker has and Java has
+// not. Code 26 lists them when the file sets them.
+const ownClass = "Merlin"
+
 // Kind is the type of a key's value.
 type Kind uint8
 

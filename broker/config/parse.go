@@ -295,7 +295,11 @@ func (p *parser) finish() (*Config, error) {
 		if !acted {
 			continue
 		}
-		if err := f.assign(c, p.values[name]); err != nil {
+		v, ok := p.values[name]
+		if !ok && table().rows[i].Class == ownClass {
+			continue // the zero value stands for the default
+		}
+		if err := f.assign(c, v); err != nil {
 			return nil, p.errorf(name, "%w", err)
 		}
 	}

@@ -164,7 +164,7 @@ func TestConformance_AllMastersAllNameServers(t *testing.T) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "broker.conf")
 		require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, "brokerName=%s\nstorePathRootDir=%s\nmappedFileSizeCommitLog=16777216\n", name, dir), 0o644))
-		b, err := startBroker(options{host: "127.0.0.1", data: dir, brokerPort: freePort(t), brokerConf: file}, dir, first+";"+other, logTo(t))
+		b, err := startBroker(options{host: "127.0.0.1", data: dir, brokerPort: freePort(t), brokerConf: file}, dir, first+";"+other, 0, logTo(t))
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, shutdown(b.Shutdown)) })
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/merlinmq/merlin/broker"
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/cmd/internal/tune"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
 	"github.com/merlinmq/merlin/namesrv"
@@ -48,22 +49,23 @@ func start(o options, logTo io.Writer) (*servers, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := startNames(o, data, log)
+	memory := tune.Memory(os.Getenv) // the two servers share the process
+	names, err := startNames(o, data, memory/2, log)
 	if err != nil {
 		return nil, err
 	}
-	b, err := startBroker(o, data, names.Addr(), log)
+	b, err := startBroker(o, data, names.Addr(), memory/2, log)
 	if err != nil {
 		return nil, errors.Join(err, shutdown(names.Shutdown))
 	}
 	return &servers{names: names, broker: b}, nil
 }
 
-func startNames(o options, data string, log *slog.Logger) (*namesrv.Server, error) {
+func startNames(o options, data string, memory int64, log *slog.Logger) (*namesrv.Server, error) {
 	cfg := namesrv.Default(data)
 	names, err := namesrv.New(namesrv.Options{
 		Config: &cfg, Listen: net.JoinHostPort(o.host, strconv.Itoa(o.namesrvPort)), Logger: log, Files: configfile.OS(),
-		Server: remoting.ServerOptions{TLS: remoting.SelfSigned(clock.Real(), cryptorand.Reader)},
+		Memory: memory, Server: remoting.ServerOptions{TLS: remoting.SelfSigned(clock.Real(), cryptorand.Reader)},
 	})
 	if err != nil {
 		return nil, err
@@ -74,7 +76,7 @@ func startNames(o options, data string, log *slog.Logger) (*namesrv.Server, erro
 	return names, nil
 }
 
-func startBroker(o options, data, nameServer string, log *slog.Logger) (*broker.Broker, error) {
+func startBroker(o options, data, nameServer string, memory int64, log *slog.Logger) (*broker.Broker, error) {
 	var text []byte
 	name := "the built-in settings"
 	if o.brokerConf != "" {
@@ -95,7 +97,7 @@ func startBroker(o options, data, nameServer string, log *slog.Logger) (*broker.
 	}
 	b, err := broker.New(broker.Options{
 		Config: config.NewHolder(cfg, config.HolderOptions{File: o.brokerConf, Files: configfile.OS(), Logger: log}),
-		Logger: log, Rand: rand.IntN, Process: os.Getpid(), TLS: remoting.SelfSigned(clock.Real(), cryptorand.Reader),
+		Logger: log, Rand: rand.IntN, Process: os.Getpid(), Memory: memory, TLS: remoting.SelfSigned(clock.Real(), cryptorand.Reader),
 	})
 	if err != nil {
 		return nil, err

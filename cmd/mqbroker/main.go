@@ -155,6 +155,7 @@ func serve(ctx context.Context, f flags, cfg *config.Config, out, errOut io.Writ
 		Logger:  log,
 		Rand:    rand.IntN,
 		Process: os.Getpid(),
+		Memory:  tune.Memory(os.Getenv),
 		TLS:     remoting.SelfSigned(clock.Real(), cryptorand.Reader),
 	})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/merlinmq/merlin/cmd/internal/tune"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
 	"github.com/merlinmq/merlin/namesrv"
@@ -139,7 +140,7 @@ func run(ctx context.Context, e env) int {
 func serve(ctx context.Context, e env, cfg *namesrv.Config) int {
 	log := slog.New(slog.NewTextHandler(e.err, nil))
 	s, err := namesrv.New(namesrv.Options{
-		Config: cfg, Logger: log, Files: e.files,
+		Config: cfg, Logger: log, Files: e.files, Memory: tune.Memory(os.Getenv),
 		// TLS and plain connections share the port, as with Java's defaults.
 		Server: remoting.ServerOptions{TLS: remoting.SelfSigned(clock.Real(), rand.Reader)},
 	})

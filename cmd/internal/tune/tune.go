@@ -3,8 +3,12 @@
 package tune
 
 import (
+	"math"
+	"os"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/merlinmq/merlin/compat/budget"
 )
 
 const (
@@ -25,4 +29,17 @@ func Broker(getenv func(string) string) {
 	if getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + extraProcs)
 	}
+}
+
+// Memory is how many bytes this process may use, by the machine, its control
+// groups and GOMEMLIMIT; 0 when nothing is known. When the environment sets no
+// GOMEMLIMIT the collector gets one at three quarters of it: the log's own memory
+// and the page cache have the rest.
+func Memory(getenv func(string) string) int64 {
+	limit := debug.SetMemoryLimit(-1)
+	n := budget.Machine{ReadFile: os.ReadFile, GoLimit: limit}.Memory()
+	if n > 0 && getenv("GOMEMLIMIT") == "" && limit == math.MaxInt64 {
+		debug.SetMemoryLimit(n / 4 * 3)
+	}
+	return n
 }
