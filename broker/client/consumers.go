@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/merlinmq/merlin/broker/filter"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -219,6 +220,7 @@ func merge(old map[string]*body.SubscriptionData, list []body.SubscriptionData) 
 	next = make(map[string]*body.SubscriptionData, len(list))
 	for i := range list {
 		sub := &list[i]
+		filter.Prepare(sub)
 		was := old[sub.Topic]
 		switch {
 		case was == nil:

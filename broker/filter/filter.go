@@ -54,23 +54,43 @@ func Parse(topic, expression, expressionType string) (body.SubscriptionData, err
 	if strings.Trim(expression, "|") == "" && len(expression)%2 == 0 {
 		return sub, ErrSplit
 	}
-	for _, tag := range strings.Split(expression, "||") {
-		if tag = trim(tag); tag == "" || slices.Contains(sub.TagsSet, tag) {
+	parts := strings.Split(expression, "||")
+	seen := make(map[string]bool, len(parts))
+	codes := make(map[int32]bool, len(parts))
+	for _, tag := range parts {
+		if tag = trim(tag); tag == "" || seen[tag] {
 			continue
 		}
+		seen[tag] = true
 		sub.TagsSet = append(sub.TagsSet, tag)
-		if code := javastr.Hash(tag); !slices.Contains(sub.CodeSet, code) {
+		if code := javastr.Hash(tag); !codes[code] {
+			codes[code] = true
 			sub.CodeSet = append(sub.CodeSet, code)
 		}
 	}
+	Prepare(&sub)
 	return sub, nil
+}
+
+// fewTags is the number of codes up to which looking at each is as quick as
+// anything else.
+const fewTags = 16
+
+// Prepare brings a subscription that did not come from Parse into the form that
+// Tags takes: many codes are sorted and each stands there once. The slice of the
+// codes becomes sub's own work space.
+func Prepare(sub *body.SubscriptionData) {
+	if len(sub.CodeSet) > fewTags {
+		slices.Sort(sub.CodeSet)
+		sub.CodeSet = slices.Compact(sub.CodeSet)
+	}
 }
 
 // trim is Java's String.trim: it cuts everything up to the blank.
 func trim(s string) string { return strings.TrimFunc(s, func(r rune) bool { return r <= ' ' }) }
 
-// Tags is the filter of a tag subscription, nil when everything matches. It keeps
-// what sub points to. The store asks it with the tags code of consume queue
+// Tags is the filter of a tag subscription, which comes from Parse or has gone
+// through Prepare; nil when everything matches. It keeps what sub points to. The store asks it with the tags code of consume queue
 // entries; two tags may have the same code, clients check the text again.
 func Tags(sub *body.SubscriptionData) store.Filter {
 	if sub == nil || sub.ClassFilterMode || sub.SubString == All || !IsTag(sub.ExpressionType) {
@@ -90,7 +110,13 @@ func Match(sub *body.SubscriptionData, tagsCode int64) bool {
 type tags []int32
 
 // MatchTags implements store.Filter.
-func (t tags) MatchTags(tagsCode int64) bool { return slices.Contains(t, int32(tagsCode)) }
+func (t tags) MatchTags(tagsCode int64) bool {
+	if len(t) <= fewTags {
+		return slices.Contains(t, int32(tagsCode))
+	}
+	_, ok := slices.BinarySearch(t, int32(tagsCode))
+	return ok
+}
 
 // NeedsRecord implements store.Filter.
 func (tags) NeedsRecord() bool { return false }

@@ -1,7 +1,10 @@
 package filter
 
 import (
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/merlinmq/merlin/compat/javastr"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -85,4 +88,42 @@ func FuzzParse(f *testing.F) {
 			require.True(t, Match(&s, int64(javastr.Hash(tag))))
 		}
 	})
+}
+
+// A subscription of very many tags is parsed in time that grows with its bytes,
+// and a match does not look at each of them.
+func TestParse_ManyTags(t *testing.T) {
+	const n = 160_000
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "tag%d||", i)
+	}
+	expression := text.String() + text.String()
+	began := time.Now()
+	sub, err := Parse("T", expression, Tag)
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 5*time.Second, "it took 23 s when every tag was compared with every other")
+	require.Len(t, sub.TagsSet, n)
+	f := Tags(&sub)
+	for _, i := range []int{0, 1, n / 2, n - 1} {
+		require.True(t, f.MatchTags(int64(javastr.Hash(fmt.Sprintf("tag%d", i)))))
+	}
+	began = time.Now()
+	for i := range 100_000 {
+		f.MatchTags(int64(i))
+	}
+	require.Less(t, time.Since(began), 2*time.Second, "a wake-up of another tag is cheap")
+}
+
+// The codes of a heartbeat come in any order.
+func TestPrepare(t *testing.T) {
+	sub := body.SubscriptionData{SubString: "x", ExpressionType: Tag}
+	for i := range int32(100) {
+		sub.CodeSet = append(sub.CodeSet, (i*37)%100, 5)
+	}
+	Prepare(&sub)
+	require.Len(t, sub.CodeSet, 100)
+	f := Tags(&sub)
+	require.True(t, f.MatchTags(99))
+	require.False(t, f.MatchTags(100))
 }

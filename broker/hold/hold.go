@@ -4,7 +4,7 @@
 //
 // Goroutines: one sweeper and a few runners, started by Start and joined by
 // Shutdown. Locks: one per shard, leaves; nothing is called under them but
-// Wait.Match.
+// Wait.Match. ownersMu is a leaf, too.
 package hold
 
 import (
@@ -36,10 +36,23 @@ type Wait struct {
 	// Alive reports whether anybody still waits for the answer; nil means yes.
 	// When nobody does, Drop is called instead of Run.
 	Alive func() bool
+	// Owner is who asked (a connection); nil counts for nobody. What one owner
+	// parks is bounded.
+	Owner any
+	// Refuse answers that there is no room after all: others need it more. nil
+	// means Run.
+	Refuse func()
 	// Run runs the request a last time and answers it. Drop gives it up. One of
-	// the two is called, once, from a runner goroutine. Drop may be nil.
+	// the two, or Refuse, is called, once, from a runner goroutine. Drop may be nil.
 	Run, Drop func()
 }
+
+const (
+	// ownerPart is which part of all the places one owner may have.
+	ownerPart = 4
+	// fewParked is what every owner may keep when places run out.
+	fewParked = 64
+)
 
 // Options configure a Service.
 type Options struct {
@@ -60,6 +73,9 @@ type Service struct {
 	seed   maphash.Seed
 	parked atomic.Int64
 	shard  [shards]shard
+
+	ownersMu sync.Mutex  // guards owners; a leaf
+	owners   map[any]int // how many requests each has parked
 
 	readyMu sync.Mutex // guards ready and closed
 	ready   []*parked
@@ -83,6 +99,7 @@ type queue struct {
 type parked struct {
 	Wait
 	deadline int64 // ms
+	refused  bool  // set by who takes it out of its queue
 }
 
 // New makes a service; Start starts it.
@@ -97,7 +114,8 @@ func New(opts Options) *Service {
 	if opts.Sweep == 0 {
 		opts.Sweep = time.Second
 	}
-	s := &Service{opts: opts, seed: maphash.MakeSeed(), wake: make(chan struct{}, opts.Runners), stop: make(chan struct{})}
+	s := &Service{opts: opts, seed: maphash.MakeSeed(), wake: make(chan struct{}, opts.Runners), stop: make(chan struct{}),
+		owners: map[any]int{}}
 	for i := range s.shard {
 		s.shard[i].queues = map[queue][]*parked{}
 	}
@@ -128,12 +146,13 @@ func (s *Service) Shutdown() {
 func (s *Service) Parked() int { return int(s.parked.Load()) }
 
 // Park keeps the request until a message arrives or its time is over. It
-// reports false, and keeps nothing, when the service is full or stopped: the
-// caller answers at once then. A message that arrived after the caller looked
-// and before Park wakes the request too.
+// reports false, and keeps nothing, when there is no room for this owner: the
+// caller answers at once then, with something that makes the peer wait. One owner
+// has a quarter of the places at most; when all are taken the owner with most of
+// them loses them, unless nobody has many. A message that arrived after the caller
+// looked and before Park wakes the request too.
 func (s *Service) Park(w Wait) bool {
-	if s.parked.Add(1) > int64(s.opts.Limit) {
-		s.parked.Add(-1)
+	if !s.enter(w.Owner) {
 		return false
 	}
 	p := &parked{Wait: w, deadline: s.opts.Clock.NowMillis() + w.Timeout.Milliseconds()}
@@ -150,6 +169,54 @@ func (s *Service) Park(w Wait) bool {
 		}
 	}
 	return true
+}
+
+// enter takes a place for a request of an owner, from another one if need be.
+func (s *Service) enter(owner any) bool {
+	full := s.parked.Add(1) > int64(s.opts.Limit)
+	if owner == nil && !full {
+		return true
+	}
+	s.ownersMu.Lock()
+	var hog any
+	most, mine := 0, s.owners[owner]
+	ok := owner == nil || mine < max(s.opts.Limit/ownerPart, fewParked)
+	if ok && full {
+		for o, n := range s.owners {
+			if n > most {
+				hog, most = o, n
+			}
+		}
+		ok = most > fewParked && most > mine
+	}
+	if ok && owner != nil {
+		s.owners[owner] = mine + 1
+	}
+	s.ownersMu.Unlock()
+	if !ok {
+		s.parked.Add(-1)
+		return false
+	}
+	if full {
+		s.each(func(p *parked, _ int64) bool {
+			p.refused = p.Owner == hog
+			return p.refused
+		})
+	}
+	return true
+}
+
+// left gives the place of a request back.
+func (s *Service) left(p *parked) {
+	s.parked.Add(-1)
+	if p.Owner == nil {
+		return
+	}
+	s.ownersMu.Lock()
+	defer s.ownersMu.Unlock()
+	if s.owners[p.Owner]--; s.owners[p.Owner] <= 0 {
+		delete(s.owners, p.Owner)
+	}
 }
 
 // Arrived wakes the requests that wait for this message. It is called by the
@@ -269,10 +336,13 @@ func (s *Service) drain() {
 			}
 		}
 		for _, p := range batch {
-			s.parked.Add(-1)
-			if p.Alive == nil || p.Alive() {
+			s.left(p)
+			switch alive := p.Alive == nil || p.Alive(); {
+			case alive && p.refused && p.Refuse != nil:
+				p.Refuse()
+			case alive:
 				p.Run()
-			} else if p.Drop != nil {
+			case p.Drop != nil:
 				p.Drop()
 			}
 		}

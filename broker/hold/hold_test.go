@@ -153,3 +153,46 @@ func TestPark_OnceUnderRace(t *testing.T) {
 	eventually(t, "all ran", func() bool { return ran.Load() == n })
 	require.Zero(t, r.Parked())
 }
+
+// One connection that parks without bound gets its share and no more, and when
+// the places run out it is the one that loses them; others go on waiting.
+func TestPark_OneOwnerCannotHaveAll(t *testing.T) {
+	const limit = 1000
+	r := newRig(t, Options{Limit: limit})
+	var ran, refused atomic.Int32
+	of := func(owner any) Wait {
+		w := wait(0, &ran)
+		w.Owner = owner
+		w.Refuse = func() { refused.Add(1) }
+		return w
+	}
+	for range limit / ownerPart {
+		require.True(t, r.Park(of("hog")))
+	}
+	require.False(t, r.Park(of("hog")), "a quarter of the places is enough for one")
+	for i := range limit - limit/ownerPart {
+		require.True(t, r.Park(of(i)))
+	}
+	require.Equal(t, limit, r.Parked())
+	require.True(t, r.Park(of("late")), "there is room for an honest one")
+	eventually(t, "the hog has lost its places", func() bool { return refused.Load() == limit/ownerPart })
+	require.Zero(t, ran.Load(), "nobody else was woken")
+	eventually(t, "the others wait", func() bool { return r.Parked() == limit-limit/ownerPart+1 })
+	r.Arrived(store.Arrival{Topic: "T", QueueOffset: 0})
+	eventually(t, "all are woken", func() bool { return r.Parked() == 0 })
+	r.ownersMu.Lock()
+	defer r.ownersMu.Unlock()
+	require.Empty(t, r.owners)
+}
+
+// When everybody has a few and all places are taken, the newcomer is refused.
+func TestPark_FullOfHonestOnes(t *testing.T) {
+	r := newRig(t, Options{Limit: 100})
+	var ran atomic.Int32
+	for i := range 101 {
+		w := wait(0, &ran)
+		w.Owner = i
+		require.Equal(t, i < 100, r.Park(w))
+	}
+	require.Equal(t, 100, r.Parked())
+}

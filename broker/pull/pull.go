@@ -21,6 +21,7 @@ import (
 	"github.com/merlinmq/merlin/broker/offset"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -97,20 +98,46 @@ func (h *Handler) Pull(r *remoting.Request, q *header.PullMessageRequest) (*remo
 		wait = cfg.ShortPollingTimeMills.Duration()
 	}
 	again, to, conn := clone(q), r.To(), r.Conn
+	cost := int64(parkedCost + len(again.ConsumerGroup.V) + len(again.Topic.V) + len(again.Subscription.V) +
+		len(again.ExpressionType.V) + len(again.ProxyFrowardClientID.V))
+	account := conn.Account()
+	if !account.Fits(cost) {
+		return crowded(), nil
+	}
+	account.Add(budget.Parked, cost)
 	parked := h.Hold.Park(hold.Wait{
 		Topic: again.Topic.V, QueueID: q.QueueID.V, Offset: q.QueueOffset.V, Timeout: wait, Match: match,
-		Alive: conn.Alive,
+		Alive: conn.Alive, Owner: conn,
+		Refuse: func() {
+			account.Add(budget.Parked, -cost)
+			to.Send(crowded())
+		},
 		Run: func() {
+			account.Add(budget.Parked, -cost)
 			a, _ := h.serve(p, again, false)
 			to.Send(a)
 		},
 		// The connection is gone: this gives back the place in the lane.
-		Drop: func() { to.Send(&remoting.Answer{Code: protocol.PullNotFound}) },
+		Drop: func() {
+			account.Add(budget.Parked, -cost)
+			to.Send(&remoting.Answer{Code: protocol.PullNotFound})
+		},
 	})
 	if parked {
 		return nil, nil
 	}
-	return a, nil
+	account.Add(budget.Parked, -cost)
+	return crowded(), nil
+}
+
+// parkedCost is about what a parked pull takes beside its texts.
+const parkedCost = 1024
+
+// crowded is the answer to a pull that cannot be parked. On PULL_NOT_FOUND clients
+// ask again at once, on any other code of failure in three seconds
+// (pullTimeDelayMillsWhenException, and the same in Go).
+func crowded() *remoting.Answer {
+	return refuse(protocol.SystemBusy, 0, "[OVERLOAD]too many pulls of this client wait for messages, try again later")
 }
 
 // clone copies a header out of its frame.
