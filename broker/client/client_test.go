@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -236,6 +237,31 @@ func TestProducers_PickAndClient(t *testing.T) {
 	p.Unregister("P", a)
 	require.Empty(t, p.Groups())
 	require.Nil(t, p.Pick("P"))
+}
+
+// A client that locks without bound gets its share, and when all places are taken
+// the client with most of them loses them.
+func TestLocks_AreBounded(t *testing.T) {
+	l := NewLocks(clock.NewManual(time.UnixMilli(0)))
+	queues := func(topic string, n int32) (qs []body.MessageQueue) {
+		for i := range n {
+			qs = append(qs, body.MessageQueue{Topic: topic, BrokerName: "b", QueueID: i})
+		}
+		return qs
+	}
+	require.Len(t, l.Lock("G", queues("T", 100_000), "hog"), maxOfClient)
+	for _, id := range []string{"hog2", "hog3", "hog4"} {
+		require.Len(t, l.Lock(id, queues("T", 100_000), id), maxOfClient)
+	}
+	require.Equal(t, maxLocks, l.Len())
+	require.Len(t, l.Lock("H", queues("T", 8), "honest"), 8)
+	require.Equal(t, maxLocks-maxOfClient+8, l.Len())
+	require.Len(t, l.Lock("H", queues("T", 8), "honest"), 8, "renewing costs nothing")
+	long := strings.Repeat("x", 300)
+	require.Empty(t, l.Lock("H", queues(long, 1), "honest"))
+	require.Empty(t, l.Lock(long, queues("T", 1), "honest"))
+	l.Unlock("H", queues("T", 8), "honest")
+	require.False(t, l.AnyLive("H"))
 }
 
 // RebalanceLockManager.

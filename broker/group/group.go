@@ -3,7 +3,7 @@
 // config/subscriptionGroup.json in Java's form.
 //
 // It owns no goroutine. Readers see immutable snapshots; Table.mu orders the
-// writers, and the file is written under Table.saveMu only.
+// writers, and its Saver lets one of them at a time write the file.
 package group
 
 import (
@@ -54,10 +54,15 @@ type Table struct {
 
 	mu        sync.Mutex // guards changes of groups, and the fields below
 	version   body.DataVersion
+	count     int                         // of groups
 	forbidden map[string]map[string]int32 // group → topic → bits
 
-	saveMu sync.Mutex // one writer of the file
+	saver *configfile.Saver // changes that come together share one write
 }
+
+// maxGroups is the number of groups from which on none is created on its own:
+// whoever may connect may name groups.
+const maxGroups = 100_000
 
 type file struct {
 	DataVersion            body.DataVersion                        `json:"dataVersion"`
@@ -72,12 +77,14 @@ func Load(opts Options) (*Table, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	t := &Table{opts: opts, forbidden: map[string]map[string]int32{}}
+	t.saver = configfile.NewSaver(t.write)
 	for _, name := range []string{
 		"TOOLS_CONSUMER", "FILTERSRV_CONSUMER", "SELF_TEST_C_GROUP", "CID_ONS-HTTP-PROXY", "CID_ONSAPI_PULL",
 		"CID_ONSAPI_PERMISSION", "CID_ONSAPI_OWNER", "CID_RMQ_SYS_TRANS",
 	} {
 		c := body.NewSubscriptionGroupConfig(name)
 		t.groups.Store(name, &c)
+		t.count++
 	}
 	var f file
 	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
@@ -86,7 +93,9 @@ func Load(opts Options) (*Table, error) {
 	}
 	for name, c := range f.SubscriptionGroupTable {
 		c.GroupName = name
-		t.groups.Store(name, &c)
+		if _, was := t.groups.Swap(name, &c); !was {
+			t.count++
+		}
 	}
 	if f.ForbiddenTable != nil {
 		t.forbidden = f.ForbiddenTable
@@ -110,32 +119,63 @@ func (t *Table) FindOrCreate(name string) (*body.SubscriptionGroupConfig, error)
 	if c := t.Find(name); c != nil {
 		return c, nil
 	}
+	return t.FindOrCreateAll([]string{name})[0], nil
+}
+
+// FindOrCreateAll is FindOrCreate for many names, in their order, with one write
+// of the file for all that are new.
+func (t *Table) FindOrCreateAll(names []string) []*body.SubscriptionGroupConfig {
+	out := make([]*body.SubscriptionGroupConfig, len(names))
 	cfg := t.opts.Config()
-	if !cfg.AutoCreate && !(cfg.CreateSystem && strings.HasPrefix(name, systemPrefix)) {
-		return nil, nil
+	created := 0
+	last := ""
+	for i, name := range names {
+		if out[i] = t.Find(name); out[i] != nil {
+			continue
+		}
+		if !cfg.AutoCreate && !(cfg.CreateSystem && strings.HasPrefix(name, systemPrefix)) {
+			continue
+		}
+		if name == "" || len(name) > MaxLength || !topic.LegalName(name) {
+			continue
+		}
+		c, fresh := t.create(name)
+		if out[i] = c; fresh {
+			created++
+			last = c.GroupName
+			t.opts.Logger.Info("consumer group created", "group", c.GroupName)
+		}
 	}
-	if name == "" || len(name) > MaxLength || !topic.LegalName(name) {
-		return nil, nil
+	if created > 0 {
+		if err := t.save(); err != nil {
+			// They would be made again just like this: consumers go on when the disk is full.
+			t.opts.Logger.Error("consumer groups not written", "group", last, "groups", created, "err", err)
+		}
 	}
+	return out
+}
+
+// create makes a group that is not there and may be; nil when there are too many.
+func (t *Table) create(name string) (c *body.SubscriptionGroupConfig, fresh bool) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	if c := t.Find(name); c != nil {
-		t.mu.Unlock()
-		return c, nil
+		return c, false
 	}
-	c := body.NewSubscriptionGroupConfig(strings.Clone(name))
-	t.storeLocked(&c)
-	t.mu.Unlock()
-	t.opts.Logger.Info("consumer group created", "group", c.GroupName)
-	if err := t.save(); err != nil {
-		// It would be made again just like this: consumers go on when the disk is full.
-		t.opts.Logger.Error("consumer groups not written", "group", c.GroupName, "err", err)
+	if t.count >= maxGroups {
+		t.opts.Logger.Warn("consumer group not created: there are too many", "group", name, "limit", maxGroups)
+		return nil, false
 	}
-	return &c, nil
+	n := body.NewSubscriptionGroupConfig(strings.Clone(name))
+	t.storeLocked(&n)
+	return &n, true
 }
 
 // storeLocked REQUIRES: t.mu.
 func (t *Table) storeLocked(c *body.SubscriptionGroupConfig) {
-	t.groups.Store(c.GroupName, c)
+	if _, was := t.groups.Swap(c.GroupName, c); !was {
+		t.count++
+	}
 	t.nextVersionLocked()
 }
 
@@ -161,6 +201,9 @@ func (t *Table) Put(cs ...body.SubscriptionGroupConfig) error {
 func (t *Table) Delete(name string) (bool, error) {
 	t.mu.Lock()
 	_, was := t.groups.LoadAndDelete(name)
+	if was {
+		t.count--
+	}
 	delete(t.forbidden, name)
 	t.nextVersionLocked()
 	t.mu.Unlock()
@@ -230,9 +273,11 @@ func (t *Table) All() ([]*body.SubscriptionGroupConfig, body.DataVersion) {
 	return out, t.version
 }
 
-func (t *Table) save() error {
-	t.saveMu.Lock()
-	defer t.saveMu.Unlock()
+// save returns when the file has everything that was changed before.
+func (t *Table) save() error { return t.saver.Save() }
+
+// write writes the file; it is the Saver's.
+func (t *Table) write() error {
 	all, version := t.All()
 	f := file{DataVersion: version, ForbiddenTable: t.ForbiddenTable(),
 		SubscriptionGroupTable: make(map[string]body.SubscriptionGroupConfig, len(all))}

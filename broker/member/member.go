@@ -61,19 +61,7 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 	if !r.Conn.Alive() {
 		return &remoting.Answer{}, nil // nobody's: it must not bring back a group that was deleted since
 	}
-	cfg := h.Config.Get()
-	changed, created := false, false
-	for i := range hb.ConsumerDataSet {
-		c := &hb.ConsumerDataSet[i]
-		if cfg.RejectPullConsumerEnable && c.ConsumeType == body.ConsumeActively {
-			continue
-		}
-		fresh, made, err := h.consumer(r, &hb, c)
-		if err != nil {
-			return nil, err
-		}
-		changed, created = changed || fresh, created || made
-	}
+	changed, created := h.consumers(r, &hb)
 	for _, p := range hb.ProducerDataSet {
 		begun := h.Clock.NowMillis()
 		h.Producers.Register(p.GroupName, channel(r, hb.ClientID))
@@ -99,26 +87,54 @@ func channel(r *remoting.Request, clientID string) *client.Channel {
 	return &client.Channel{Peer: r.Conn, ClientID: clientID, Language: r.Cmd.Language, Version: r.Cmd.Version}
 }
 
-// consumer takes a consumer entry in. created says that it made the group's retry
-// topic.
-func (h *Handler) consumer(r *remoting.Request, hb *body.HeartbeatData, c *body.ConsumerData) (changed, created bool, err error) {
-	g, err := h.Groups.FindOrCreate(c.GroupName)
-	if err != nil || g == nil {
-		return false, false, err
+// consumers takes the consumer entries of a heartbeat in. What is new of groups
+// and of retry topics is written once each, however many there are. created says
+// that it made retry topics.
+func (h *Handler) consumers(r *remoting.Request, hb *body.HeartbeatData) (changed, created bool) {
+	cfg := h.Config.Get()
+	var names []string
+	var entries []*body.ConsumerData
+	for i := range hb.ConsumerDataSet {
+		c := &hb.ConsumerDataSet[i]
+		if cfg.RejectPullConsumerEnable && c.ConsumeType == body.ConsumeActively {
+			continue
+		}
+		names, entries = append(names, c.GroupName), append(entries, c)
 	}
-	ordered := false
-	for _, s := range c.SubscriptionDataSet {
-		if tc := h.Topics.Find(s.Topic); tc != nil && tc.Order {
-			ordered = true
+	groups := h.Groups.FindOrCreateAll(names)
+	var retries []topic.ForGroup
+	for i, g := range groups {
+		if g != nil {
+			retries = append(retries, h.retryTopic(g, entries[i]))
 		}
 	}
-	var flag int32
-	if c.UnitMode {
-		flag = topic.FlagUnitSub
+	created = h.Topics.CreateForGroups(retries)
+	for i, g := range groups {
+		if g != nil && h.register(r, hb, g, entries[i]) {
+			changed = true
+		}
 	}
-	_, created = h.Topics.CreateForGroup(topic.Retry(g.GroupName), g.RetryQueueNums, topic.PermRead|topic.PermWrite, flag, ordered)
+	return changed, created
+}
+
+// retryTopic is the retry topic that a group's heartbeat calls for.
+func (h *Handler) retryTopic(g *body.SubscriptionGroupConfig, c *body.ConsumerData) topic.ForGroup {
+	w := topic.ForGroup{Name: topic.Retry(g.GroupName), Queues: g.RetryQueueNums, Perm: topic.PermRead | topic.PermWrite}
+	for _, s := range c.SubscriptionDataSet {
+		if tc := h.Topics.Find(s.Topic); tc != nil && tc.Order {
+			w.Order = true
+		}
+	}
+	if c.UnitMode {
+		w.SysFlag = topic.FlagUnitSub
+	}
+	return w
+}
+
+// register takes one consumer entry in and tells whether it changed the group.
+func (h *Handler) register(r *remoting.Request, hb *body.HeartbeatData, g *body.SubscriptionGroupConfig, c *body.ConsumerData) bool {
 	begun := h.Clock.NowMillis()
-	changed = h.Consumers.Register(client.Registration{
+	changed := h.Consumers.Register(client.Registration{
 		Group: g.GroupName, Channel: channel(r, hb.ClientID),
 		ConsumeType: c.ConsumeType, MessageModel: c.MessageModel, ConsumeFromWhere: c.ConsumeFromWhere,
 		Subscriptions: c.SubscriptionDataSet,
@@ -127,7 +143,7 @@ func (h *Handler) consumer(r *remoting.Request, hb *body.HeartbeatData, c *body.
 		Notify:        g.NotifyConsumerIDsChangedEnable,
 	})
 	h.Stats.Registered(stats.ConsumerRegisterTime, max(0, h.Clock.NowMillis()-begun))
-	return changed, created, nil
+	return changed
 }
 
 // Unregister handles UNREGISTER_CLIENT (35).

@@ -1,6 +1,8 @@
 package send
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/merlinmq/merlin/broker/config"
@@ -11,6 +13,16 @@ import (
 	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/remoting"
 )
+
+// encodeSlack is what the records of a batch may have beyond maxMessageSize
+// (MessageExtEncoder keeps 64 KiB beside the body), and recordFixed what a record
+// has beside its texts.
+const (
+	encodeSlack = 64 << 10
+	recordFixed = 91
+)
+
+var errBatchTooLarge = errors.New("send: the records of the batch are too large together")
 
 // acceptBatch builds the records of a SEND_BATCH_MESSAGE (320): one record per
 // entry, all in one queue. The broker's properties are added to each.
@@ -43,18 +55,30 @@ func (h *Handler) acceptBatch(cfg *config.Config, r *remoting.Request, o *one, t
 	}
 	added := prepare.Added{Region: cfg.RegionID, TraceOn: cfg.TraceOn, Cluster: cfg.BrokerClusterName}
 	none := prepare.Seen{}
+	// The header's properties stand in every record: what a short frame would grow
+	// to is known before anything is built.
+	common := added.Append(nil, q.Properties.V, &none, "")
+	most, size := int(cfg.MaxMessageSize)+encodeSlack, 0
 	err = message.DecodeBatchBody(r.Cmd.Body, func(e message.BatchEntry) error {
+		size += recordFixed + len(o.topic) + len(e.Body) + len(e.Properties) + len(common)
+		if size > most {
+			return errBatchTooLarge
+		}
 		start := len(o.props)
 		o.props = append(o.props, e.Properties...)
 		if n := len(e.Properties); n > 0 && e.Properties[n-1] != 2 {
 			o.props = append(o.props, 2)
 		}
 		// The header's properties follow those of every entry.
-		o.props = added.Append(o.props, q.Properties.V, &none, "")
+		o.props = append(o.props, common...)
 		e.Properties = o.props[start:len(o.props):len(o.props)]
 		o.entries = append(o.entries, e)
 		return nil
 	})
+	if errors.Is(err, errBatchTooLarge) {
+		return h.refuse(cfg, protocol.MessageIllegal, fmt.Sprintf("the records of the batch, each with the %d bytes of properties "+
+			"that they share, would have more than %d bytes together", len(common), most))
+	}
 	if err != nil {
 		return h.refuse(cfg, protocol.MessageIllegal, "the batch body is malformed: "+err.Error())
 	}
