@@ -129,7 +129,9 @@ func (o Options) withDefaults() (Options, error) {
 	set(&o.MaxTransferCountDisk, 8)
 	set(&o.MaxFilterMessageSize, 16_000)
 	set(&o.AccessInMemoryMaxRatio, 40)
-	set(&o.PhysicalMemory, vfs.PhysicalMemory())
+	if o.PhysicalMemory == 0 {
+		o.PhysicalMemory = vfs.PhysicalMemory() // it reads files
+	}
 	set(&o.MaxMsgsNumBatch, 64)
 	set(&o.FileReservedTime, 72*time.Hour)
 	set(&o.DeleteWhen, "04")

@@ -26,6 +26,7 @@ func small(fs vfs.FS) Options {
 	return Options{
 		FS: fs, StorePathRootDir: "/store", FileSizeCommitLog: 16 << 10, FileSizeConsumeQueue: 20 * 32,
 		MaxHashSlotNum: 64, MaxIndexNum: 200, TailBytes: 1, DeleteWhen: "none",
+		PhysicalMemory: 8 << 30,
 	}
 }
 

@@ -43,7 +43,7 @@ func newHandler(t *testing.T, s Store) *Handler {
 	require.NoError(t, err)
 	return New(Deps{
 		Config: config.NewHolder(config.Default(), config.HolderOptions{}), Topics: topics, Groups: groups, Offsets: offsets,
-		Consumers: client.NewConsumers(client.ConsumerOptions{Clock: now}), Store: s,
+		Consumers: client.NewConsumers(client.ConsumerOptions{Clock: now}), Store: s, Clock: now,
 		Stats: stats.New(stats.Options{Clock: now, Cluster: "c", System: func(string) bool { return false }}),
 	})
 }
