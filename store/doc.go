@@ -25,7 +25,13 @@
 //
 // A failed write or sync of the log is final: no message is accepted or
 // acknowledged after it until the directory has been opened again. Consume
-// queues and index are retried, and puts refused meanwhile.
+// queues and index are retried, and puts refused meanwhile. A panic of an append counts
+// as a failed write.
+//
+// A read that fails is an error to whoever asked and moves nothing (ReadFailed, and every
+// error but ErrNoRecord). A record that can be read and is not what was written is
+// damage: it is served when it still is a record, and left out when it is none, alone
+// in both cases, with a line and counted (Faults).
 //
 // What is not here: replication, timer messages, light queues, inner batches
 // (BatchCQ), compaction, the transient store pool, DLedger, RocksDB, several

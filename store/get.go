@@ -50,7 +50,7 @@ type getter struct {
 	pages commitlog.Pages
 	out   *buffer
 	fill  int
-	// rotten says that the body of the last record is not what its checksum says.
+	// rotten says that the last record is not what its checksums say.
 	rotten bool
 }
 
