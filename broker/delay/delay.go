@@ -298,6 +298,10 @@ func (s *Service) count(level int, p *store.Put) {
 // REAL_TOPIC and REAL_QID as Java's do. nil means that there is nothing to
 // deliver, which is logged; an error, that the record cannot be read now.
 func (s *Service) redeliver(level int, e store.QueueEntry) (*store.Put, error) {
+	if e.Filler() {
+		s.opts.Logger.Error("a scheduled message is missing in its queue", "level", level, "queueOffset", e.QueueOffset)
+		return nil, nil
+	}
 	rec, err := s.opts.Store.RecordAt(e.PhyOffset)
 	if errors.Is(err, store.ErrNoRecord) {
 		s.opts.Logger.Error("a scheduled message is gone", "level", level, "queueOffset", e.QueueOffset, "err", err)

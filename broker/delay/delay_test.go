@@ -1,6 +1,7 @@
 package delay
 
 import (
+	"math"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -253,6 +254,20 @@ func TestDeliver_WaitsForWhatCannotBeRead(t *testing.T) {
 			require.Equal(t, []string{"first", "second"}, r.store.texts())
 		})
 	}
+}
+
+// An entry that fills a gap of the queue stands for no message; its place in the log,
+// 0, is that of another one.
+func TestDeliver_AGapIsNoMessage(t *testing.T) {
+	r := newRig(t)
+	r.store.schedule(t, "first", 10_000)
+	r.store.set(func() {
+		r.store.scheduled[0] = append(r.store.scheduled[0], store.QueueEntry{Size: math.MaxInt32, QueueOffset: 1})
+	})
+	r.store.schedule(t, "second", 10_000)
+	r.begin(t)
+	require.Eventually(t, func() bool { r.pass(100); return r.offset(1) == 3 }, 5*time.Second, time.Millisecond)
+	require.Equal(t, []string{"first", "second"}, r.store.texts())
 }
 
 func TestDeliver_SkipsWhatIsGone(t *testing.T) {

@@ -73,7 +73,7 @@ func (s *Service) round() {
 // look decides about one half message and reports whether it is done with, here
 // or as a copy further on.
 func (s *Service) look(cfg *config.Config, start int64, e store.QueueEntry) bool {
-	if s.table.isEnded(e.QueueOffset) {
+	if e.Filler() || s.table.isEnded(e.QueueOffset) {
 		return true
 	}
 	m, err := s.read(e.PhyOffset)

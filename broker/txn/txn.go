@@ -169,6 +169,9 @@ func (s *Service) each(name string, from int64, f func(*message.Message)) error 
 		}
 		for _, e := range entries {
 			from = e.QueueOffset + 1
+			if e.Filler() { // it stands for no message; its offset is another's
+				continue
+			}
 			m, err := s.read(e.PhyOffset)
 			if isGone(err) {
 				s.Logger.Error("a message of a transaction is unreadable", "topic", name, "queueOffset", e.QueueOffset, "err", err)

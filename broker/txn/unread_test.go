@@ -1,15 +1,18 @@
 package txn
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store"
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
@@ -115,4 +118,16 @@ func TestEnd_AReadThatFails(t *testing.T) {
 	disk.arm(0)
 	require.NoError(t, w.end(q))
 	require.Equal(t, "a", w.bodies("T", 3))
+}
+
+// An entry that fills a gap of the queue stands for no message; its place in the log,
+// 0, is that of another one.
+func TestCheck_AGapIsNoMessage(t *testing.T) {
+	w := newWorld(t, "")
+	q := w.send("a")
+	require.Zero(t, q.CommitLogOffset.V)
+	w.clock.Advance(time.Hour)
+	require.True(t, w.look(w.cfg.Get(), w.clock.NowMillis(), store.QueueEntry{Size: math.MaxInt32, QueueOffset: 7}))
+	require.Empty(t, w.producer.take())
+	require.Len(t, w.checks(), 1)
 }
