@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +26,17 @@ func TestStore_PropertyChecksum(t *testing.T) {
 	require.NoError(t, message.CheckCRC(rec), "it covers the offsets")
 	rec[25]++
 	require.Error(t, message.CheckCRC(rec))
+}
+
+// The offset of VIEW_MESSAGE_BY_ID is a peer's: beyond the log there is no record,
+// however far, and nothing failed to be read.
+func TestStore_RecordBeyondTheLog(t *testing.T) {
+	s := open(t, small(vfs.NewMem()))
+	put(t, s, msg("T", 0, "body"))
+	for _, phy := range []int64{-1, math.MinInt64, 1 << 40, math.MaxInt64 - 1, math.MaxInt64} {
+		_, err := s.RecordAt(phy)
+		require.ErrorIs(t, err, ErrNoRecord, "%d", phy)
+	}
 }
 
 func TestStore_RuntimeInfoCounts(t *testing.T) {
