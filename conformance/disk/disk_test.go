@@ -67,8 +67,8 @@ func TestThereAndBack(t *testing.T) {
 		t.Logf("%s in %v", trip.name, time.Since(began).Round(time.Second))
 	}
 	require.NoError(t, trip.Arrive(last))
-	fmt.Printf("%d hops, %d messages, %d keys asked for, %d not found, %d delayed messages again after a kill, %d hurried by Java 4.9, %d problems, in %v, seed %d\n",
-		len(hops), trip.ledger.Messages(), trip.Asked, trip.Missing, trip.Again(), trip.Hurried(), len(trip.Problems), time.Since(began).Round(time.Second), *seed)
+	fmt.Printf("%d hops, %d messages, %d keys asked for, %d lost by Java after a kill, %d delayed messages again after a kill, %d hurried by Java 4.9, %d problems, in %v, seed %d\n",
+		len(hops), trip.ledger.Messages(), trip.Asked, trip.JavasLoss, trip.Again(), trip.Hurried(), len(trip.Problems), time.Since(began).Round(time.Second), *seed)
 	for _, p := range trip.Problems {
 		if why := pending[p.Kind]; why != "" && !*strict {
 			fmt.Printf("PENDING: %v: %s\n", p, why)

@@ -41,6 +41,9 @@ type Ledger struct {
 	forgetful map[string]bool
 	again     int  // such deliveries, and transactions that were asked about twice
 	timers    bool // the broker of this hop delivers timers
+	// afterKill: what this hop saw first may have been delivered by the broker that
+	// was killed before it.
+	afterKill bool
 	// hurries is a broker of 4.9 after a kill: for a delayed message whose entry it
 	// makes again it takes one second for every level (TestDelay_MadeAgainByJava4).
 	hurries bool
@@ -140,7 +143,8 @@ func (l *Ledger) arrive(q storeclient.Queue, f *storeclient.Record, hop string) 
 			l.again++ // each question was answered, the second before the first answer counted
 			return out
 		}
-		if !e.due.IsZero() && (l.forgetful[e.arrivals[e.arrived-2]] || e.timer && len(l.forgetful) > 0) {
+		before := e.arrivals[e.arrived-2]
+		if !e.due.IsZero() && (l.forgetful[before] || l.afterKill && before == hop || e.timer && len(l.forgetful) > 0) {
 			l.again++
 			return out
 		}
