@@ -76,7 +76,6 @@ type Done struct {
 	Conf    map[string]string // settings that changed
 	Text    string            // in a few words, for the reader of a failure
 	Whole   bool              // a JSON file can still be read as one: no check can find the damage
-	Blind   bool              // no checksum and no other field covers the byte
 }
 
 var errNothing = errors.New("damage: the store has no such file")
@@ -111,11 +110,10 @@ func (d Damage) apply(dir, other string, k Kind, h *History, r *rand.Rand) (Done
 	}
 	done := Done{Whole: k.json()}
 	for _, p := range paths {
-		t, blind, err := d.file(dir, other, p, k, h, r)
+		t, err := d.file(dir, other, p, k, h, r)
 		if err != nil {
 			return Done{}, err
 		}
-		done.Blind = blind
 		done.Touched = append(done.Touched, t)
 		done.Text += fmt.Sprintf("%s [%d, %d) ", p, t.From, t.To)
 		if k.log() {
@@ -157,22 +155,22 @@ func (d Damage) folder(dir, other, name string) (Done, error) {
 	})
 }
 
-// file does d to one file. blind is true for a byte that nothing covers.
-func (d Damage) file(dir, other, name string, k Kind, h *History, r *rand.Rand) (t Touched, blind bool, err error) {
+// file does d to one file.
+func (d Damage) file(dir, other, name string, k Kind, h *History, r *rand.Rand) (Touched, error) {
 	path := filepath.Join(dir, name)
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return t, false, err
+		return Touched{}, err
 	}
 	size := int64(len(b))
-	t = Touched{name, 0, size}
+	t := Touched{name, 0, size}
 	used := max(h.used(name, size), 1)
 	switch d {
 	case Delete:
-		return t, false, os.Remove(path)
+		return t, os.Remove(path)
 	case Truncate:
 		t.From = r.Int64N(used)
-		return t, false, os.Truncate(path, t.From)
+		return t, os.Truncate(path, t.From)
 	case ZeroAll:
 		clear(b)
 	case ZeroBlock:
@@ -183,48 +181,47 @@ func (d Damage) file(dir, other, name string, k Kind, h *History, r *rand.Rand) 
 	case Foreign:
 		p, err := k.paths(other, h)
 		if err != nil || len(p) == 0 {
-			return t, false, errors.Join(errNothing, err)
+			return t, errors.Join(errNothing, err)
 		}
 		if b, err = os.ReadFile(filepath.Join(other, p[0])); err != nil {
-			return t, false, err
+			return t, err
 		}
 	default:
 		if k.log() {
-			t.From, blind, err = d.record(name, b, h, r)
+			t.From, err = d.record(name, b, h, r)
 		} else {
 			t.From = d.place(used, k, r)
 		}
 		if err != nil {
-			return t, false, err
+			return t, err
 		}
 		t.To = t.From + 1
 		b[t.From] ^= 1 << r.IntN(8)
 	}
-	return t, blind, os.WriteFile(path, b, 0o644)
+	return t, os.WriteFile(path, b, 0o644)
 }
 
 // record chooses the byte of a record that is flipped.
-func (d Damage) record(name string, b []byte, h *History, r *rand.Rand) (at int64, blind bool, err error) {
+func (d Damage) record(name string, b []byte, h *History, r *rand.Rand) (int64, error) {
 	var in []*Sent
 	for _, s := range h.Messages {
 		if logPath(s.Phy) == name {
 			in = append(in, s)
 		}
 	}
-	at = in[r.IntN(len(in))].Phy % segmentSize
+	at := in[r.IntN(len(in))].Phy % segmentSize
 	var m message.Message
 	if _, err := message.Decode(b[at:], &m, false); err != nil {
-		return 0, false, err
+		return 0, err
 	}
 	size, properties := int64(m.StoreSize), int64(len(m.Properties))
 	switch d {
-	case FlipHead: // size, magic, checksum, queue, offsets and length are covered
-		n := r.Int64N(88)
-		return at + n, n >= 16 && n < 20 || n >= 36 && n < 84, nil
+	case FlipHead:
+		return at + r.Int64N(88), nil
 	case FlipProperties:
-		return at + size - properties + r.Int64N(properties), true, nil
+		return at + size - properties + r.Int64N(properties), nil
 	}
-	return at + 88 + r.Int64N(int64(len(m.Body))), false, nil
+	return at + 88 + r.Int64N(int64(len(m.Body))), nil
 }
 
 // place chooses the byte of another file that is flipped.

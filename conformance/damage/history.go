@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/merlinmq/merlin/conformance/internal/storeclient"
+	"github.com/merlinmq/merlin/protocol/message"
 )
 
 // Sent is an acknowledged message that was read before the damage.
@@ -93,6 +94,26 @@ func (h *History) hit(row Row, done Done) map[*Sent]bool {
 		}
 	}
 	return out
+}
+
+// covered says whether a damage touched bytes of the record that a checksum or
+// another place of the store tells: of the head size, magic, checksum, queue, both
+// offsets and length, then body and topic. Flag, times, hosts and properties are
+// told by nothing.
+func (s *Sent) covered(done Done) bool {
+	var m message.Message
+	if _, err := message.Decode([]byte(s.Raw), &m, false); err != nil {
+		return true
+	}
+	properties := int64(len(s.Raw) - len(m.Properties))
+	for _, part := range [][2]int64{{0, 16}, {20, 36}, {84, properties}} {
+		for _, t := range done.Touched {
+			if (&Sent{Queue: s.Queue, Offset: s.Offset, Phy: s.Phy + part[0], Raw: s.Raw[part[0]:part[1]]}).touched(t) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (s *Sent) touched(t Touched) bool {

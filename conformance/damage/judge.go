@@ -17,6 +17,8 @@ type Verdict struct {
 	Justified, Unjustified, Changed int
 	Strange                         int // served and never sent, twice, or in another queue
 	Foreign                         int // the same, from a file of another broker that was put there
+	Again                           int // delayed messages that came once more, without what says how far they are
+	Unseen                          int // served with other bytes than before, which nothing covers
 	Stuck                           int // offsets that a consumer cannot pass
 	Untagged                        int // there, but not for a consumer of their tag
 	Unkeyed                         int // there, but not found by their key
@@ -149,8 +151,12 @@ func (v *Verdict) messages(row Row, h *History, o *Outcome) {
 				v.Unkeyed++
 			}
 		case keys[fmt.Sprint(s.Queue, s.Phy)] || keys[fmt.Sprint(s.Queue, s.Key)]:
-			v.Changed++
 			known++
+			if hit[s] && !s.covered(o.Done) {
+				v.Unseen++
+				continue
+			}
+			v.Changed++
 			if !hit[s] {
 				v.bad("%s of %v at %d is served with other bytes, and nobody touched them", s.Key, s.Queue, s.Offset)
 			}
@@ -161,6 +167,9 @@ func (v *Verdict) messages(row Row, h *History, o *Outcome) {
 		}
 	}
 	v.Strange, v.Foreign = served-known-foreign, foreign
+	if strings.HasPrefix(string(row.Kind), string(Delays)) {
+		v.Again, v.Strange = v.Strange, 0
+	}
 }
 
 // offsets looks at the offsets that new messages got.
@@ -240,7 +249,7 @@ func (v *Verdict) violations(row Row, o *Outcome) {
 }
 
 func (v *Verdict) lossy() bool {
-	return v.Justified+v.Unjustified+v.Changed+v.Untagged+v.Unkeyed+len(v.Settings) > 0
+	return v.Justified+v.Unjustified+v.Changed+v.Again+v.Untagged+v.Unkeyed+len(v.Settings) > 0
 }
 
 // quiet says whether nothing can be said about a loss, or nothing has to be.
@@ -250,8 +259,8 @@ func quiet(row Row, v *Verdict, o *Outcome) bool {
 		return true // that is how retention leaves it
 	case o.Done.Whole:
 		return true // the file reads as one that says something else
-	case o.Done.Blind, row.Kind.queue() && row.Damage == FlipBody && row.Stop == Clean:
-		return v.Justified+v.Unjustified == 0 // no checksum covers these bytes
+	case row.Kind.queue() && row.Damage == FlipBody && row.Stop == Clean:
+		return v.Justified+v.Unjustified == 0 // no checksum covers a tags code
 	}
 	return false
 }
@@ -270,6 +279,8 @@ func (v *Verdict) Outcome() string {
 	add(v.Unjustified, "lost without reason")
 	add(v.Justified, "lost")
 	add(v.Changed, "served changed")
+	add(v.Unseen, "changed where nothing covers it")
+	add(v.Again, "delivered again")
 	add(v.Strange, "strange")
 	add(v.Foreign, "of the other broker")
 	add(v.Stuck, "stuck")
