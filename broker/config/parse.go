@@ -70,7 +70,7 @@ func (h Host) Parse(data []byte, file string, overrides ...map[string]string) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	p := parser{file: file, lines: map[string]int{}, values: map[string]string{}, set: map[string]bool{}}
+	p := parser{file: file, lines: map[string]int{}, values: map[string]string{}, set: map[string]bool{}, over: map[string]bool{}}
 	p.defaults(h)
 	for _, e := range withoutLicence(props) {
 		if err := p.put(e.Key, e.Value, e.Line); err != nil {
@@ -79,6 +79,7 @@ func (h Host) Parse(data []byte, file string, overrides ...map[string]string) (*
 	}
 	for _, o := range overrides {
 		for k, v := range o {
+			p.over[k] = true
 			if err := p.put(k, v, 0); err != nil {
 				return nil, nil, err
 			}
@@ -101,6 +102,7 @@ type parser struct {
 	lines    map[string]int    // where the file sets a key
 	values   map[string]string // every key that has a value
 	set      map[string]bool   // keys set by the file or an override
+	over     map[string]bool   // keys that an override set
 	warnings []Warning
 }
 
@@ -269,6 +271,9 @@ func (p *parser) warn(line int, format string, args ...any) {
 
 func (p *parser) errorf(key, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
+	if p.over[key] {
+		return fmt.Errorf("the command line: %w", err)
+	}
 	if line := p.lines[key]; line > 0 {
 		return fmt.Errorf("%s:%d: %w", p.file, line, err)
 	}

@@ -82,7 +82,7 @@ func demoRead(ctx context.Context, out io.Writer, resolver primitive.NsResolver,
 	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	fmt.Fprintf(out, "\nReading them back as group %s:\n", demoGroup)
+	fmt.Fprintf(out, "\nReading them back as group %s (in the order they come: order holds within a queue, and each queue counts its own offsets):\n", demoGroup)
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("start the consumer: %w", err)
 	}

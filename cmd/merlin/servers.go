@@ -12,9 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/merlinmq/merlin/broker"
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/cmd/internal/cli"
 	"github.com/merlinmq/merlin/cmd/internal/tune"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
@@ -30,41 +32,98 @@ type options struct {
 	data        string
 	brokerConf  string
 	verbose     bool
+	log         cli.Log
+	given       map[string]bool // the flags of the command line; nil: all
 }
+
+func (o *options) has(flag string) bool { return o.given == nil || o.given[flag] }
 
 // servers are the two servers of this process.
 type servers struct {
-	names  *namesrv.Server
-	broker *broker.Broker
+	names    *namesrv.Server
+	broker   *broker.Broker
+	data     string // where the broker keeps its data
+	reach    string // the name server's address for clients
+	closeLog func()
 }
 
 // start starts the name server, then the broker that registers with it.
-func start(o options, logTo io.Writer) (*servers, error) {
-	level := slog.LevelWarn
-	if o.verbose {
-		level = slog.LevelInfo
+func start(o options, logTo io.Writer) (s *servers, err error) {
+	if o.log.Level == "" && !o.verbose {
+		o.log.Level = "warn"
 	}
-	log := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: level}))
+	log, closeLog, err := o.log.Open("merlin", logTo)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			closeLog()
+		}
+	}()
 	data, err := filepath.Abs(o.data)
 	if err != nil {
 		return nil, err
 	}
-	memory := tune.Memory(os.Getenv) // the two servers share the process
-	names, err := startNames(o, data, memory/2, log)
+	f, err := readConf(o)
 	if err != nil {
 		return nil, err
 	}
-	b, err := startBroker(o, data, names.Addr(), memory/2, log)
+	listen := o.host
+	if o.brokerConf != "" && !o.has("host") {
+		listen = f.cfg.BindAddress
+	}
+	memory := tune.Memory(os.Getenv) // the two servers share the process
+	names, err := startNames(o, listen, data, memory/2, log)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := brokerConfig(o, f, data, reachable(names.Addr()), log)
 	if err != nil {
 		return nil, errors.Join(err, shutdown(names.Shutdown))
 	}
-	return &servers{names: names, broker: b}, nil
+	b, err := openBroker(o, cfg, memory/2, log)
+	if err != nil {
+		return nil, errors.Join(err, shutdown(names.Shutdown))
+	}
+	_, port, _ := net.SplitHostPort(names.Addr())
+	return &servers{names: names, broker: b, data: cfg.StorePathRootDir, reach: net.JoinHostPort(cfg.BrokerIP1, port), closeLog: closeLog}, nil
 }
 
-func startNames(o options, data string, memory int64, log *slog.Logger) (*namesrv.Server, error) {
+// conf is a broker.conf as it is without the flags.
+type conf struct {
+	text []byte
+	name string
+	host config.Host
+	cfg  *config.Config
+}
+
+func readConf(o options) (f conf, err error) {
+	f.name = "the built-in settings"
+	if o.brokerConf != "" {
+		f.name = o.brokerConf
+		if f.text, err = os.ReadFile(o.brokerConf); err != nil {
+			return f, err
+		}
+	}
+	f.host = config.Host{Address: cli.Address(), Home: cli.Home(os.Getenv), RocketMQHome: os.Getenv("ROCKETMQ_HOME")}
+	f.cfg, _, err = f.host.Parse(f.text, f.name)
+	return f, err
+}
+
+// reachable is an address at which this process reaches what listens on addr.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return addr
+}
+
+func startNames(o options, listen, data string, memory int64, log *slog.Logger) (*namesrv.Server, error) {
 	cfg := namesrv.Default(data)
 	names, err := namesrv.New(namesrv.Options{
-		Config: &cfg, Listen: net.JoinHostPort(o.host, strconv.Itoa(o.namesrvPort)), Logger: log, Files: configfile.OS(),
+		Config: &cfg, Listen: net.JoinHostPort(listen, strconv.Itoa(o.namesrvPort)), Logger: log, Files: configfile.OS(),
 		Memory: memory, Server: remoting.ServerOptions{TLS: remoting.SelfSigned(clock.Real(), cryptorand.Reader)},
 	})
 	if err != nil {
@@ -76,25 +135,28 @@ func startNames(o options, data string, memory int64, log *slog.Logger) (*namesr
 	return names, nil
 }
 
+// startBroker starts a broker that registers with a name server.
 func startBroker(o options, data, nameServer string, memory int64, log *slog.Logger) (*broker.Broker, error) {
-	var text []byte
-	name := "the built-in settings"
-	if o.brokerConf != "" {
-		var err error
-		name = o.brokerConf
-		if text, err = os.ReadFile(o.brokerConf); err != nil {
-			return nil, err
-		}
-	}
-	home, _ := os.UserHomeDir()
-	host := config.Host{Address: o.host, Home: home, RocketMQHome: os.Getenv("ROCKETMQ_HOME")}
-	cfg, warnings, err := host.Parse(text, name, settings(o, data, nameServer))
+	f, err := readConf(o)
 	if err != nil {
 		return nil, err
 	}
+	cfg, err := brokerConfig(o, f, data, nameServer, log)
+	if err != nil {
+		return nil, err
+	}
+	return openBroker(o, cfg, memory, log)
+}
+
+func brokerConfig(o options, f conf, data, nameServer string, log *slog.Logger) (*config.Config, error) {
+	cfg, warnings, err := f.host.Parse(f.text, f.name, settings(o, f, data, nameServer))
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
+	return cfg, err
+}
+
+func openBroker(o options, cfg *config.Config, memory int64, log *slog.Logger) (*broker.Broker, error) {
 	b, err := broker.New(broker.Options{
 		Config: config.NewHolder(cfg, config.HolderOptions{File: o.brokerConf, Files: configfile.OS(), Logger: log}),
 		Logger: log, Rand: rand.IntN, Process: os.Getpid(), Memory: memory, TLS: remoting.SelfSigned(clock.Real(), cryptorand.Reader),
@@ -108,23 +170,40 @@ func startBroker(o options, data, nameServer string, memory int64, log *slog.Log
 	return b, nil
 }
 
-// settings are what the flags say. They win over a broker.conf, but for the
-// store of one that names its own.
-func settings(o options, data, nameServer string) map[string]string {
-	set := map[string]string{
-		"bindAddress": o.host, "brokerIP1": o.host, "brokerIP2": o.host,
-		"listenPort": strconv.Itoa(o.brokerPort), "namesrvAddr": nameServer,
+// settings are what the flags say. Those that were given win over a broker.conf;
+// without one their defaults count too. The broker always registers with the name
+// server of this process, and with those of the file.
+func settings(o options, f conf, data, nameServer string) map[string]string {
+	set := map[string]string{"namesrvAddr": nameServer}
+	if others := strings.TrimSpace(f.cfg.NamesrvAddr); others != "" {
+		set["namesrvAddr"] += ";" + others
+	}
+	if o.brokerConf == "" || o.has("host") {
+		told := o.host
+		if ip := net.ParseIP(o.host); o.host == "" || ip != nil && ip.IsUnspecified() {
+			told = f.host.Address // as Java chooses it: nobody reaches 0.0.0.0
+		}
+		set["bindAddress"], set["brokerIP1"], set["brokerIP2"] = o.host, told, told
+	}
+	if o.brokerConf == "" || o.has("broker-port") {
+		set["listenPort"] = strconv.Itoa(o.brokerPort)
 	}
 	if o.brokerConf == "" {
-		store := filepath.Join(data, "store")
 		set["brokerName"] = "merlin"
-		set["storePathRootDir"], set["storePathCommitLog"] = store, filepath.Join(store, "commitlog")
+	}
+	if o.has("data") || !f.cfg.FromFile("storePathRootDir") {
+		store := filepath.Join(data, "store")
+		set["storePathRootDir"] = store
+		if o.has("data") || !f.cfg.FromFile("storePathCommitLog") {
+			set["storePathCommitLog"] = filepath.Join(store, "commitlog")
+		}
 	}
 	return set
 }
 
 // stop stops the broker, then the name server.
 func (s *servers) stop() error {
+	defer s.closeLog()
 	return errors.Join(shutdown(s.broker.Shutdown), shutdown(s.names.Shutdown))
 }
 

@@ -1,86 +1,20 @@
 package main
 
 import (
-	"net"
-	"net/netip"
 	"os"
 
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/cmd/internal/cli"
 )
 
 // thisHost is what the defaults of the configuration take from this machine.
-func thisHost(env func(string) string) (config.Host, error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return config.Host{}, err
-	}
+func thisHost(env func(string) string) config.Host {
 	name, err := os.Hostname()
 	if err != nil {
 		name = "" // DEFAULT_BROKER
 	}
 	return config.Host{
-		Name: name, Home: home, Address: localAddress(interfaceAddrs()),
+		Name: name, Home: cli.Home(env), Address: cli.Address(),
 		NamesrvAddr: env("NAMESRV_ADDR"), RocketMQHome: env("ROCKETMQ_HOME"),
-	}, nil
-}
-
-// interfaceAddrs are the addresses of the interfaces that Java looks at: up, not
-// point to point, and no bridges, whose address other machines cannot reach.
-func interfaceAddrs() []netip.Addr {
-	var out []netip.Addr
-	ifs, err := net.Interfaces()
-	if err != nil {
-		return nil
 	}
-	for _, i := range ifs {
-		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagPointToPoint != 0 {
-			continue
-		}
-		if _, err := os.Stat("/sys/class/net/" + i.Name + "/bridge"); err == nil {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue
-		}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil {
-				out = append(out, p.Addr().Unmap())
-			}
-		}
-	}
-	return out
-}
-
-// localAddress chooses the address that clients are told, as NetworkUtil does: the
-// first public IPv4 address, else the last private one, else the first public
-// IPv6 address, else the first private one, else the loopback address.
-func localAddress(addrs []netip.Addr) string {
-	var v4, v6 []netip.Addr
-	for _, a := range addrs {
-		switch {
-		case a.IsLoopback():
-		case a.Is4():
-			v4 = append(v4, a)
-		default:
-			v6 = append(v6, a)
-		}
-	}
-	for _, a := range v4 {
-		if !a.IsPrivate() {
-			return a.String()
-		}
-	}
-	if len(v4) > 0 {
-		return v4[len(v4)-1].String()
-	}
-	for _, a := range v6 {
-		if !a.IsPrivate() && !a.IsLinkLocalUnicast() {
-			return "[" + a.WithZone("").String() + "]"
-		}
-	}
-	if len(v6) > 0 {
-		return "[" + v6[0].WithZone("").String() + "]"
-	}
-	return "127.0.0.1"
 }

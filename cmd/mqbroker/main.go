@@ -2,8 +2,10 @@
 //
 //	mqbroker [-c broker.conf] [-n host:port;host:port] [-p | -m] [-h]
 //
-// It reads an unmodified broker.conf. Warnings about it and the log go to the
-// standard error. It serves until SIGINT or SIGTERM and then stops cleanly.
+// and three of its own: -version, -logLevel and -logDir. It reads an unmodified
+// broker.conf. Warnings about it and, without -logDir, the log go to the standard
+// error. It serves until SIGINT or SIGTERM and then stops cleanly. Exit code: 0; 1
+// when it could not do what it was asked for; 2 when the command line is wrong.
 package main
 
 import (
@@ -13,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/merlinmq/merlin/broker"
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/cmd/internal/cli"
 	"github.com/merlinmq/merlin/cmd/internal/tune"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
@@ -35,25 +37,19 @@ const usage = `usage: mqbroker [-c <arg>] [-h] [-m] [-n <arg>] [-p]
  -m,--printImportantConfig   Print important config item
  -n,--namesrvAddr <arg>      Name server address list, eg: '192.168.0.1:9876;192.168.0.2:9876'
  -p,--printConfigItem        Print all config item
+    --logDir <arg>           Directory of log files (broker.log), else the log goes to the standard error
+    --logLevel <arg>         debug, info, warn or error; info unless given
+    --version                Print the version
 `
-
-// errUsage says that the usage was printed because of a mistake in the flags.
-var errUsage = errors.New("wrong flags")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	tune.Broker(os.Getenv)
-	host, err := thisHost(os.Getenv)
-	if err == nil {
-		err = run(ctx, os.Args[1:], host, os.Stdout, os.Stderr)
-	}
-	if err != nil {
-		if !errors.Is(err, errUsage) {
-			fmt.Fprintln(os.Stderr, "mqbroker:", err)
-		}
+	if err := run(cli.WithParent(ctx), os.Args[1:], thisHost(os.Getenv), os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "mqbroker:", err)
 		stop()
-		os.Exit(1)
+		os.Exit(cli.Code(err))
 	}
 }
 
@@ -61,9 +57,11 @@ func main() {
 type flags struct {
 	configFile, namesrvAddr   string
 	printAll, printMain, help bool
+	version                   bool
+	log                       cli.Log
 }
 
-func parseFlags(args []string, out, errOut io.Writer) (flags, error) {
+func parseFlags(args []string) (flags, error) {
 	var f flags
 	set := flag.NewFlagSet("mqbroker", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -82,22 +80,30 @@ func parseFlags(args []string, out, errOut io.Writer) (flags, error) {
 	for _, name := range []string{"h", "help"} {
 		set.BoolVar(&f.help, name, false, "")
 	}
-	if err := set.Parse(args); err != nil {
-		fmt.Fprintln(errOut, err)
-		fmt.Fprint(out, usage)
-		return f, errUsage
+	set.BoolVar(&f.version, "version", false, "")
+	f.log.Flags(set.StringVar)
+	err := set.Parse(args)
+	if err == nil && set.NArg() > 0 {
+		err = fmt.Errorf("unknown argument %q", set.Arg(0))
+	}
+	if err != nil {
+		return f, &cli.UsageError{Text: err.Error(), Help: "mqbroker -h"}
 	}
 	return f, nil
 }
 
 // run is main without the process around it.
 func run(ctx context.Context, args []string, host config.Host, out, errOut io.Writer) error {
-	f, err := parseFlags(args, out, errOut)
+	f, err := parseFlags(args)
 	if err != nil {
 		return err
 	}
 	if f.help {
 		fmt.Fprint(out, usage)
+		return nil
+	}
+	if f.version {
+		fmt.Fprint(out, cli.Version("mqbroker"))
 		return nil
 	}
 	cfg, err := load(f, host, errOut)
@@ -149,7 +155,11 @@ func printConfig(out io.Writer, cfg *config.Config, important bool) {
 }
 
 func serve(ctx context.Context, f flags, cfg *config.Config, out, errOut io.Writer) error {
-	log := slog.New(slog.NewTextHandler(errOut, nil))
+	log, closeLog, err := f.log.Open("broker", errOut)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
 	b, err := broker.New(broker.Options{
 		Config:  config.NewHolder(cfg, config.HolderOptions{File: f.configFile, Files: configfile.OS(), Logger: log}),
 		Logger:  log,

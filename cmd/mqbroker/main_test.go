@@ -3,12 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/cmd/internal/cli"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,10 +26,29 @@ func TestRun_Help(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, usage, out)
 	}
-	out, errOut, err := runIt(t, "-zz")
-	require.ErrorIs(t, err, errUsage)
-	require.Equal(t, usage, out)
-	require.Contains(t, errOut, "zz")
+	out, errOut, err := runIt(t, "--version")
+	require.NoError(t, err)
+	require.Contains(t, out, "mqbroker: Merlin")
+	require.Empty(t, errOut)
+}
+
+// A mistake is said once, and nothing starts.
+func TestRun_WrongCommandLines(t *testing.T) {
+	for _, args := range [][]string{{"-zz"}, {"foo"}, {"-p", "foo"}, {"-n"}} {
+		out, errOut, err := runIt(t, args...)
+		require.Equal(t, cli.Wrong, cli.Code(err), args)
+		require.ErrorContains(t, err, "mqbroker -h")
+		require.Empty(t, out+errOut)
+	}
+	_, _, err := runIt(t, "-n", "foo")
+	require.ErrorContains(t, err, "the command line: the name server address \"foo\"")
+	require.Equal(t, cli.Failed, cli.Code(err))
+	file := filepath.Join(t.TempDir(), "broker.conf")
+	require.NoError(t, os.WriteFile(file, []byte("listenPort=1\n"), 0o600))
+	_, _, err = runIt(t, "-c", file, "-n", "foo")
+	require.ErrorContains(t, err, "the command line: the name server")
+	_, _, err = runIt(t, "-logLevel", "loud")
+	require.ErrorContains(t, err, "loud")
 }
 
 func TestRun_PrintsTheConfiguration(t *testing.T) {
@@ -62,23 +81,6 @@ func TestTip(t *testing.T) {
 	c := config.Host{Name: "broker-a", NamesrvAddr: "127.0.0.1:9876"}.Default()
 	require.Equal(t, "The broker[broker-a, 127.0.0.1:10911] boot success. serializeType=JSON and name server is 127.0.0.1:9876", tip(c, c.BrokerAddr()))
 	require.Equal(t, "The broker[DEFAULT_BROKER, x:1] boot success. serializeType=JSON", tip(config.Default(), "x:1"))
-}
-
-// Pins NetworkUtil.getLocalInetAddress.
-func TestLocalAddress(t *testing.T) {
-	for want, in := range map[string][]string{
-		"127.0.0.1":     {"127.0.0.1", "::1"},
-		"203.0.113.7":   {"10.0.0.1", "203.0.113.7", "198.51.100.1", "2001:db8::1"},
-		"192.168.1.1":   {"10.0.0.1", "192.168.1.1", "127.0.0.1"},
-		"[2001:db8::1]": {"fe80::1", "2001:db8::1"},
-		"[fe80::1]":     {"fe80::1%eth0", "fd00::1"},
-	} {
-		var addrs []netip.Addr
-		for _, s := range in {
-			addrs = append(addrs, netip.MustParseAddr(s))
-		}
-		require.Equal(t, want, localAddress(addrs))
-	}
 }
 
 // bootLine cancels the run when the boot line was written.

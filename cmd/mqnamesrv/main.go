@@ -2,8 +2,10 @@
 //
 //	mqnamesrv [-c <arg>] [-h] [-n <arg>] [-p]
 //
-// It logs to standard error, answers SIGINT and SIGTERM with a clean end, and
-// needs no ROCKETMQ_HOME. -n is accepted and has no effect, as in Java.
+// and three of its own: --version, --logLevel and --logDir. It logs to standard
+// error, answers SIGINT and SIGTERM with a clean end, and needs no ROCKETMQ_HOME. -n
+// is accepted and has no effect, as in Java. Exit code: 0; 1 when it could not do
+// what it was asked for; 2 when the command line is wrong.
 package main
 
 import (
@@ -11,7 +13,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -19,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/merlinmq/merlin/cmd/internal/cli"
 	"github.com/merlinmq/merlin/cmd/internal/tune"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
@@ -31,17 +33,16 @@ const usage = `usage: mqnamesrv [-c <arg>] [-h] [-n <arg>] [-p]
  -h,--help                Print help
  -n,--namesrvAddr <arg>   Name server address list, eg: '192.168.0.1:9876;192.168.0.2:9876'
  -p,--printConfigItem     Print all config items
+    --logDir <arg>        Directory of log files (namesrv.log), else the log goes to the standard error
+    --logLevel <arg>      debug, info, warn or error; info unless given
+    --version             Print the version
 `
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = "."
-	}
-	os.Exit(run(ctx, env{
-		args: os.Args[1:], home: home, rocketmqHome: os.Getenv("ROCKETMQ_HOME"),
+	os.Exit(run(cli.WithParent(ctx), env{
+		args: os.Args[1:], home: cli.Home(os.Getenv), rocketmqHome: os.Getenv("ROCKETMQ_HOME"),
 		read: os.ReadFile, files: configfile.OS(), out: os.Stdout, err: os.Stderr,
 	}))
 }
@@ -57,8 +58,9 @@ type env struct {
 
 // flags are the options of the command line.
 type flags struct {
-	config      string
-	print, help bool
+	config               string
+	print, help, version bool
+	log                  cli.Log
 }
 
 // parse reads the command line as Java's DefaultParser does: short and long
@@ -66,6 +68,9 @@ type flags struct {
 func parse(args []string) (f flags, err error) {
 	for i := 0; i < len(args); i++ {
 		name, value, joined := strings.Cut(args[i], "=")
+		if !strings.HasPrefix(name, "-") { // Java ignores it
+			return f, fmt.Errorf("unknown argument %q", args[i])
+		}
 		switch strings.TrimPrefix(strings.TrimPrefix(name, "-"), "-") {
 		case "h", "help":
 			f.help = true
@@ -73,16 +78,13 @@ func parse(args []string) (f flags, err error) {
 		case "p", "printConfigItem":
 			f.print = true
 			continue
-		case "c", "configFile", "n", "namesrvAddr":
+		case "version":
+			f.version = true
+			continue
+		case "c", "configFile", "n", "namesrvAddr", "logDir", "logLevel":
 		default:
-			if !strings.HasPrefix(name, "-") {
-				continue // Java ignores words that are no options
-			}
 			//lint:ignore ST1005 Java's words
 			return f, fmt.Errorf("Unrecognized option: %s", args[i])
-		}
-		if !strings.HasPrefix(name, "-") {
-			continue
 		}
 		if !joined {
 			if i++; i >= len(args) {
@@ -91,8 +93,13 @@ func parse(args []string) (f flags, err error) {
 			}
 			value = args[i]
 		}
-		if short := strings.TrimLeft(name, "-"); short == "c" || short == "configFile" {
+		switch strings.TrimLeft(name, "-") {
+		case "c", "configFile":
 			f.config = value
+		case "logDir":
+			f.log.Dir = value
+		case "logLevel":
+			f.log.Level = value
 		}
 	}
 	return f, nil
@@ -102,12 +109,15 @@ func parse(args []string) (f flags, err error) {
 func run(ctx context.Context, e env) int {
 	f, err := parse(e.args)
 	if err != nil {
-		fmt.Fprintln(e.err, err)
-		fmt.Fprint(e.out, usage)
-		return 1
+		fmt.Fprintf(e.err, "mqnamesrv: %v; mqnamesrv -h lists what there is\n", err)
+		return cli.Wrong
 	}
 	if f.help {
 		fmt.Fprint(e.out, usage)
+		return 0
+	}
+	if f.version {
+		fmt.Fprint(e.out, cli.Version("mqnamesrv"))
 		return 0
 	}
 	cfg := namesrv.Default(e.home)
@@ -122,8 +132,8 @@ func run(ctx context.Context, e env) int {
 			fmt.Fprintln(e.err, "warning:", w)
 		}
 		if err != nil {
-			fmt.Fprintln(e.err, err)
-			return 255
+			fmt.Fprintln(e.err, "mqnamesrv:", err)
+			return cli.Failed
 		}
 		// Later changes go back to the same file.
 		cfg.ConfigStorePath = f.config
@@ -133,12 +143,17 @@ func run(ctx context.Context, e env) int {
 		fmt.Fprint(e.out, cfg.Text())
 		return 0
 	}
-	return serve(ctx, e, &cfg)
+	return serve(ctx, e, f.log, &cfg)
 }
 
 // serve runs the name server until ctx ends.
-func serve(ctx context.Context, e env, cfg *namesrv.Config) int {
-	log := slog.New(slog.NewTextHandler(e.err, nil))
+func serve(ctx context.Context, e env, l cli.Log, cfg *namesrv.Config) int {
+	log, closeLog, err := l.Open("namesrv", e.err)
+	if err != nil {
+		fmt.Fprintln(e.err, "mqnamesrv:", err)
+		return cli.Failed
+	}
+	defer closeLog()
 	s, err := namesrv.New(namesrv.Options{
 		Config: cfg, Logger: log, Files: e.files, Memory: tune.Memory(os.Getenv),
 		// TLS and plain connections share the port, as with Java's defaults.
@@ -148,8 +163,8 @@ func serve(ctx context.Context, e env, cfg *namesrv.Config) int {
 		err = s.Start()
 	}
 	if err != nil {
-		fmt.Fprintln(e.err, err)
-		return 255
+		fmt.Fprintln(e.err, "mqnamesrv:", err)
+		return cli.Failed
 	}
 	_, port, _ := net.SplitHostPort(s.Addr())
 	fmt.Fprintf(e.out, "The Name Server boot success. serializeType=JSON, address %s:%s\n", cfg.BindAddress, port)

@@ -49,20 +49,31 @@ func testEnv(files map[string]string, out, errs *buffer, args ...string) env {
 	}
 }
 
-// The texts and exit codes are those of NamesrvStartup.
+// The texts are those of NamesrvStartup.
 func TestRun_OptionsThatEndAtOnce(t *testing.T) {
 	for _, args := range [][]string{{"-h"}, {"--help"}, {"-n", "x:1", "-h"}} {
 		code, out, _ := start(context.Background(), nil, args...)
 		require.Zero(t, code)
 		require.Equal(t, usage, out.String())
 	}
-	code, out, errs := start(context.Background(), nil, "-x")
-	require.Equal(t, 1, code)
-	require.Equal(t, "Unrecognized option: -x\n", errs.String())
-	require.Equal(t, usage, out.String())
-	code, _, errs = start(context.Background(), nil, "-c")
-	require.Equal(t, 1, code)
-	require.Equal(t, "Missing argument for option: c\n", errs.String())
+	code, out, _ := start(context.Background(), nil, "--version")
+	require.Zero(t, code)
+	require.Contains(t, out.String(), "mqnamesrv: Merlin")
+}
+
+// A mistake is said once, and nothing starts.
+func TestRun_WrongCommandLines(t *testing.T) {
+	for text, args := range map[string][]string{
+		"Unrecognized option: -x":         {"-x"},
+		"Missing argument for option: c":  {"-c"},
+		`unknown argument "foo"`:          {"foo"},
+		`unknown argument "c=/some/file"`: {"c=/some/file"},
+	} {
+		code, out, errs := start(context.Background(), nil, args...)
+		require.Equal(t, 2, code)
+		require.Equal(t, "mqnamesrv: "+text+"; mqnamesrv -h lists what there is\n", errs.String())
+		require.Empty(t, out.String())
+	}
 }
 
 func TestRun_PrintsTheConfiguration(t *testing.T) {
@@ -81,7 +92,7 @@ func TestRun_PrintsTheConfiguration(t *testing.T) {
 			files[name] = text
 		}
 		code, _, errs := start(context.Background(), files, "-c", name)
-		require.Equal(t, 255, code)
+		require.Equal(t, 1, code)
 		require.Contains(t, errs.String(), name)
 	}
 }
