@@ -49,7 +49,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	case "conformance":
 		return runConformance(ctx, args, out, errOut)
 	case "bench":
-		return bench.Run(ctx, args, out, errOut)
+		err := bench.Run(ctx, args, out, errOut)
+		if usage := (*bench.UsageError)(nil); errors.As(err, &usage) {
+			return unusable(err)
+		}
+		return err
 	case "demo":
 		if len(args) > 0 && isHelp(args[0]) {
 			fmt.Fprintln(out, "merlin demo: serve on free ports, send and read messages, and end. It has no flags.")

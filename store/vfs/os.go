@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"fmt"
 	"io"
 	"os"
 )
@@ -108,7 +109,13 @@ func (osFS) Lock(path string) (io.Closer, error) {
 		f.Close()
 		return nil, err
 	}
-	if _, err := f.WriteAt([]byte("lock"), 0); err != nil {
+	// Java writes "lock"; the process id behind it is for who finds it locked.
+	text := fmt.Appendf(nil, "lock %d\n", os.Getpid())
+	_, err = f.WriteAt(text, 0)
+	if err == nil {
+		err = f.Truncate(int64(len(text)))
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 )
 
 const (
+	ofdGetLock = 36 // F_OFD_GETLK
 	ofdSetLock = 37 // F_OFD_SETLK: like Java's FileChannel lock, but per open file
 	sysSyncFS  = 306
 )
@@ -57,9 +58,27 @@ func lock(f *os.File) (io.Closer, error) {
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("vfs: %s is locked by another store: %w", f.Name(), err)
+		return nil, fmt.Errorf("vfs: %s is locked by %s: %w", f.Name(), holder(f), err)
 	}
 	return f, nil
+}
+
+// holder says who holds the lock of a file: the kernel knows a Java process, whose
+// lock is the process's; ours belongs to the open file, and its holder wrote its
+// process id into it.
+func holder(f *os.File) string {
+	l := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart, Start: 0, Len: 1}
+	err := control(f, func(fd int) error { return syscall.FcntlFlock(uintptr(fd), ofdGetLock, &l) })
+	if err == nil && l.Pid > 0 {
+		return fmt.Sprintf("process %d", l.Pid)
+	}
+	text := make([]byte, 64)
+	n, _ := f.ReadAt(text, 0)
+	var pid int
+	if _, err := fmt.Sscanf(string(text[:n]), "lock %d", &pid); err == nil && pid > 0 {
+		return fmt.Sprintf("process %d", pid)
+	}
+	return "another store"
 }
 
 func usage(path string) (Usage, error) {

@@ -2,9 +2,12 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand"
+	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -157,4 +160,25 @@ func TestOpenDisk(t *testing.T) {
 	require.Error(t, d.Sync(), "it is closed")
 	_, err = OS().OpenDisk(filepath.Join(t.TempDir(), "none"))
 	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
+// A second store is told which process has the first; Java's own lock file, which
+// has no number, may stand there.
+func TestLock_SaysWhoHoldsIt(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems do not lock")
+	}
+	path := filepath.Join(t.TempDir(), "lock")
+	require.NoError(t, os.WriteFile(path, []byte("lock 1234567 and more"), 0o600))
+	l, err := OS().Lock(path)
+	require.NoError(t, err)
+	_, err = OS().Lock(path)
+	require.ErrorContains(t, err, fmt.Sprintf("%s is locked by process %d", path, os.Getpid()))
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprintf("lock %d\n", os.Getpid()), string(data))
+	require.NoError(t, l.Close())
+	l, err = OS().Lock(path)
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,23 +73,33 @@ const help = `Usage: merlin bench <work> [flags]
 
 "merlin bench <work> -h" lists the flags of each.`
 
-// Run is "merlin bench"; args follow that word. It prints the report and
-// returns an error when the flags are wrong, when the broker cannot be reached,
-// and when nothing succeeded or anything failed.
+// UsageError is returned by Run for a wrong command line.
+type UsageError struct{ err error }
+
+func (e *UsageError) Error() string { return e.err.Error() + "; merlin bench -h lists what there is" }
+func (e *UsageError) Unwrap() error { return e.err }
+
+// Run is "merlin bench"; args follow that word. It prints the report, or help to
+// out, and returns an error when the flags are wrong (UsageError), when the broker
+// cannot be reached, and when nothing succeeded or anything failed.
 func Run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if len(args) == 0 {
-		fmt.Fprintln(errOut, help)
-		return errors.New("bench: which work? send, pull, tail, soak or limit")
+		return &UsageError{errors.New("bench: which work? send, pull, tail, soak or limit")}
 	}
-	if args[0] == "limit" {
+	switch args[0] {
+	case "-h", "-help", "--help":
+		fmt.Fprintln(out, help)
+		return nil
+	case "limit":
 		return runLimit(ctx, args[1:], out, errOut)
 	}
 	b, err := newBench(args, errOut)
-	if err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
+	if help := (*helpAsked)(nil); errors.As(err, &help) {
+		_, err = io.WriteString(out, help.text)
 		return err
+	}
+	if err != nil {
+		return &UsageError{err}
 	}
 	report, err := b.measure(ctx)
 	if err != nil {
@@ -117,7 +128,6 @@ func newBench(args []string, errOut io.Writer) (*bench, error) {
 	switch args[0] {
 	case "send", "pull", "tail", "soak":
 	default:
-		fmt.Fprintln(errOut, help)
 		return nil, fmt.Errorf("bench: unknown work %q", args[0])
 	}
 	b := &bench{work: args[0], errOut: errOut, run: rand.Uint64(), fails: failures{codes: map[string]int64{}}}
@@ -126,7 +136,7 @@ func newBench(args []string, errOut io.Writer) (*bench, error) {
 
 func (b *bench) parse(args []string) error {
 	f := flag.NewFlagSet("merlin bench "+b.work, flag.ContinueOnError)
-	f.SetOutput(b.errOut)
+	f.SetOutput(io.Discard)
 	f.StringVar(&b.nameServer, "n", "", "name server; the broker is the first master of the topic's route")
 	f.StringVar(&b.broker, "b", "", "broker, instead of -n")
 	f.StringVar(&b.topic, "topic", "bench", "topic, created when it is not there")
@@ -158,16 +168,36 @@ func (b *bench) parse(args []string) error {
 	case "soak":
 		conns = 4
 		f.Float64Var(&b.rate, "rate", 2000, "messages a second over all connections")
-		f.DurationVar(&b.every, "every", 5*time.Second, "time between two samples")
+		f.DurationVar(&b.every, "every", 0, "time between two samples; 0 is 5 s, or a quarter of a short -d")
 	}
 	f.IntVar(&b.conns, "c", conns, "connections")
 	if err := f.Parse(args); err != nil {
-		return err
+		return helpOf(f, err)
 	}
 	if f.NArg() > 0 {
 		return fmt.Errorf("bench: unexpected argument %q", f.Arg(0))
 	}
+	if b.work == "soak" && b.every == 0 {
+		b.every = min(5*time.Second, b.duration/4)
+	}
 	return b.check()
+}
+
+// helpAsked is the outcome of -h.
+type helpAsked struct{ text string }
+
+func (*helpAsked) Error() string { return "help was asked for" }
+
+// helpOf makes the help of -h, or says whose flags an error is about.
+func helpOf(f *flag.FlagSet, err error) error {
+	if !errors.Is(err, flag.ErrHelp) {
+		return fmt.Errorf("bench: %w", err)
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "Usage of %s:\n", f.Name())
+	f.SetOutput(&text)
+	f.PrintDefaults()
+	return &helpAsked{text.String()}
 }
 
 // check refuses flags that make no run.

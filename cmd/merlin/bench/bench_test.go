@@ -136,6 +136,33 @@ func TestBench_RefusesFlags(t *testing.T) {
 	}
 }
 
+// Help is asked for and goes to the output; a mistake is said once, by the caller.
+func TestRun_HelpAndMistakes(t *testing.T) {
+	for _, args := range []string{"-h", "send -h", "limit -h", "soak --help"} {
+		var out, errOut bytes.Buffer
+		require.NoError(t, Run(t.Context(), strings.Fields(args), &out, &errOut), args)
+		require.NotEmpty(t, out.String(), args)
+		require.Empty(t, errOut.String(), args)
+	}
+	for _, args := range []string{"", "foo", "send -zz", "send", "limit -zz", "limit -log 1"} {
+		var out, errOut bytes.Buffer
+		var usage *UsageError
+		require.ErrorAs(t, Run(t.Context(), strings.Fields(args), &out, &errOut), &usage, args)
+		require.Empty(t, out.String()+errOut.String(), args)
+	}
+}
+
+// What soak does without flags is something that it accepts.
+func TestParse_DefaultsAreAccepted(t *testing.T) {
+	for _, work := range []string{"send", "pull", "tail", "soak"} {
+		b, err := newBench([]string{work, "-n", "n:1"}, io.Discard)
+		require.NoError(t, err, work)
+		if work == "soak" {
+			require.Equal(t, 2500*time.Millisecond, b.every)
+		}
+	}
+}
+
 func TestUsage_Parses(t *testing.T) {
 	u, err := parseUsage("7 (a) b) S 1 1 1 0 -1 0 0 0 0 0 150 50 0 0", "Name: x\nRssAnon:\t 2048 kB\nRssFile:\t 4096 kB\nThreads:\t7\n")
 	require.NoError(t, err)

@@ -56,7 +56,7 @@ type limitOptions struct {
 func runLimit(ctx context.Context, args []string, out, errOut io.Writer) error {
 	var o limitOptions
 	f := flag.NewFlagSet("merlin bench limit", flag.ContinueOnError)
-	f.SetOutput(errOut)
+	f.SetOutput(io.Discard)
 	f.StringVar(&o.listen, "listen", "127.0.0.1:10921", "address to serve on")
 	f.StringVar(&o.dir, "dir", "", "directory for the log's file, which is allocated, mapped and left behind; without it the log is memory")
 	f.IntVar(&o.mib, "log", 256, "MiB of the log, which is written over and over")
@@ -66,16 +66,18 @@ func runLimit(ctx context.Context, args []string, out, errOut io.Writer) error {
 	f.IntVar(&o.queues, "queues", 8, "queues that share the log's records when they are pulled")
 	f.Int64Var(&o.depth, "depth", 0, "messages of each queue that are there at the start")
 	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
+		err = helpOf(f, err)
+		if help := (*helpAsked)(nil); errors.As(err, &help) {
+			_, err = io.WriteString(out, help.text)
+			return err
 		}
-		return err
+		return &UsageError{err}
 	}
 	if f.NArg() > 0 {
-		return fmt.Errorf("bench: unexpected argument %q", f.Arg(0))
+		return &UsageError{fmt.Errorf("bench: unexpected argument %q", f.Arg(0))}
 	}
 	if err := o.check(); err != nil {
-		return err
+		return &UsageError{err}
 	}
 	s := &limit{limitOptions: o, record: limitHead + o.size + limitTail, stored: storedAnswer()}
 	s.opaqueAt = after(s.stored, `"opaque":`)

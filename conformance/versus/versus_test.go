@@ -91,7 +91,7 @@ func TestNeeds(t *testing.T) {
 
 // The document of the project has the marks that -write needs.
 func TestDocs_HaveTheMarks(t *testing.T) {
-	text, err := os.ReadFile("../../../../docs/performance.md")
+	text, err := os.ReadFile("../../docs/performance.md")
 	require.NoError(t, err)
 	copied := filepath.Join(t.TempDir(), "performance.md")
 	require.NoError(t, os.WriteFile(copied, text, 0o644))
