@@ -23,6 +23,8 @@ var floors = []struct {
 	{"namesrv", []string{"compat", "protocol", "remoting", "namesrv"}},
 	{"broker/brokertest", []string{"compat", "namesrv", "broker"}},
 	{"broker", []string{"compat", "protocol", "remoting", "store", "broker"}},
+	// It runs whole programs side by side and measures them with cmd's bench; nothing imports it.
+	{"conformance/versus", []string{"compat", "protocol", "remoting", "store", "namesrv", "broker", "conformance", "cmd"}},
 	{"conformance", []string{"compat", "protocol", "remoting", "store", "namesrv", "broker", "conformance"}},
 	{"cmd", []string{"compat", "protocol", "remoting", "store", "namesrv", "broker", "conformance", "cmd"}},
 }
