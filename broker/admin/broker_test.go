@@ -61,6 +61,13 @@ func TestUpdateBrokerConfig(t *testing.T) {
 	text := ok(t, a, err)
 	require.Contains(t, text, "\nbrokerPermission=4\n")
 	require.Equal(t, &header.GetBrokerConfigResponse{Version: str(`{"counter":3,"stateVersion":0,"timestamp":100000}`)}, a.Header)
+
+	// A new name server is told at once.
+	a, err = w.UpdateBrokerConfig(bare("namesrvAddr=127.0.0.1:1;127.0.0.1:2\n"), nil)
+	require.Empty(t, ok(t, a, err))
+	require.Empty(t, a.Remark)
+	require.Equal(t, 2, w.registered)
+	require.Len(t, w.Config.Get().NameServers(), 2)
 }
 
 // runtimeKeys are the keys of code 28 that a 5.3.3 broker answers and that are not
