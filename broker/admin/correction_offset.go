@@ -13,15 +13,13 @@ import (
 // QueryCorrectionOffset is QUERY_CORRECTION_OFFSET (308): by queue of a topic, the
 // smallest offset that a group has committed and that is still there, without the
 // groups of filterGroups, and the largest number where that is beyond what
-// compareGroup has committed. Java deletes the offsets of the filtered groups while
-// it looks, and fails where only compareGroup has an offset; here they stay, and
-// such a queue is left out.
+// compareGroup, unless it is one of them, has committed: its offset is no more
+// there. Java deletes the offsets of the filtered groups while it looks, and fails
+// where no group has an offset that is still there; here they stay, and such a queue
+// is left out.
 func (h *Handler) QueryCorrectionOffset(_ *remoting.Request, q *header.QueryCorrectionOffset) (*remoting.Answer, error) {
-	switch {
-	case !q.Topic.Set:
+	if !q.Topic.Set {
 		return nil, missing("topic")
-	case !q.CompareGroup.Set:
-		return nil, missing("compareGroup")
 	}
 	name := q.Topic.V
 	var without []string
@@ -41,6 +39,9 @@ func (h *Handler) QueryCorrectionOffset(_ *remoting.Request, q *header.QueryCorr
 				b.CorrectionOffsets[id] = at
 			}
 		}
+	}
+	if slices.Contains(without, q.CompareGroup.V) {
+		return reply(&b)
 	}
 	for id, at := range h.Offsets.Queues(name, q.CompareGroup.V) {
 		if least, ok := b.CorrectionOffsets[id]; ok && least > at {

@@ -32,12 +32,13 @@ func TestQueryCorrectionOffset(t *testing.T) {
 		return ok(t, a, err)
 	}
 	require.Equal(t, `{"correctionOffsets":{0:9,1:5,2:30}}`, ask("", "compare"), "b's offset in queue 2 is below the queue")
-	require.Equal(t, `{"correctionOffsets":{0:9,1:9223372036854775807,2:30}}`, ask("compare", "compare"), "the others are beyond it in queue 1")
+	require.Equal(t, `{"correctionOffsets":{0:9,1:20,2:30}}`, ask("compare", "compare"), "a filtered group is not compared with")
+	require.Equal(t, `{"correctionOffsets":{0:9,1:5,2:9223372036854775807}}`, ask("", "b"), "all are beyond what b has in queue 2")
 	require.Equal(t, `{"correctionOffsets":{0:9,1:21}}`, ask("a,compare", "b"), "a queue that nobody is left for is left out")
 	require.Equal(t, `{"correctionOffsets":{0:9,1:5,2:30}}`, ask("", "unknown"))
 	require.EqualValues(t, 10, w.Offsets.Query("t", "a", 0), "nothing is deleted")
-	_, err := w.QueryCorrectionOffset(bare(""), &header.QueryCorrectionOffset{Topic: str("t")})
-	require.Equal(t, protocol.SystemError, protocol.CodeOf(err))
+	a, err := w.QueryCorrectionOffset(bare(""), &header.QueryCorrectionOffset{Topic: str("t")})
+	require.Equal(t, `{"correctionOffsets":{0:9,1:5,2:30}}`, ok(t, a, err), "without a group to compare with")
 	_, err = w.QueryCorrectionOffset(bare(""), &header.QueryCorrectionOffset{CompareGroup: str("g")})
 	require.Equal(t, protocol.SystemError, protocol.CodeOf(err))
 }
