@@ -101,6 +101,8 @@ func memberCases() []Case {
 		flow(a, "heartbeat-fingerprint", 34, 0, "A client that knows short heartbeats is told whether its subscriptions changed.",
 			step{quiet: true, on: "a", code: 34, body: `{"clientID":"$client","heartbeatFingerprint":42,"withoutSub":false,` + beatOf("$client", "$new", "$topic", "")[1:]},
 			step{on: "a", code: 34, body: `{"clientID":"$client","heartbeatFingerprint":42,"withoutSub":true,"consumerDataSet":[{"groupName":"$new"}],"producerDataSet":[]}`}, list("members")),
+		one(a, "heartbeat-short-first", 0, "Java 5.3.3 takes a short heartbeat of a group that nobody has described since the broker started; a server may ask for the long one.",
+			step{on: "a", code: 34, body: `{"clientID":"$client","heartbeatFingerprint":42,"withoutSub":true,"consumerDataSet":[{"groupName":"$new"}],"producerDataSet":[]}`}),
 		flow(a, "heartbeat-unknown-model", 34, 0, "A model that does not exist is read as none.",
 			step{on: "a", code: 34, body: `{"clientID":"$client","consumerDataSet":[{"groupName":"$new","messageModel":"SOMETHING","consumeType":"NEITHER","subscriptionDataSet":[]}],"producerDataSet":[]}`}),
 		flow(a, "member-gone", 38, 1, "A member whose connection ended is none.",
@@ -154,8 +156,11 @@ func offsetCases() []Case {
 		from(one(a, "max-offset", 0, "The maximum offset of a queue is that of its next message.", step{code: 30, ext: q})),
 		one(a, "max-offset-committed", 0, "The maximum offset of what is on disk can be asked for.", step{code: 30, ext: q.with(fields{"committed": "true"})}),
 		one(a, "max-offset-empty", 0, "The maximum offset of an empty queue is 0.", step{code: 30, ext: q.with(fields{"queueId": "3"})}),
+		one(a, "max-offset-logical", 0, "A plain topic has no logical queues: the field does not matter.", step{code: 30, ext: q.with(fields{"lo": "true"})}),
 		one(a, "max-offset-unknown", 0, "The maximum offset of an unknown topic is 0.", step{code: 30, ext: q.with(fields{"topic": "$unknown"})}),
 		from(one(a, "min-offset", 0, "The minimum offset of a queue is that of its oldest message.", step{code: 31, ext: q})),
+		one(a, "min-offset-logical", 0, "A plain topic has no logical queues: the field does not matter.", step{code: 31, ext: q.with(fields{"lo": "true"})}),
+		one(a, "min-offset-negative", 0, "The minimum offset of a queue with a negative number is that of an empty queue.", step{code: 31, ext: q.with(fields{"queueId": "-1"})}),
 		one(a, "min-offset-unknown", 0, "The minimum offset of an unknown topic is that of an empty queue.", step{code: 31, ext: q.with(fields{"topic": "$unknown"})}),
 		from(one(a, "earliest-time", 0, "The store time of the oldest message is answered.", step{code: 32, ext: q})),
 		one(a, "earliest-time-empty", 0, "An empty queue has no store time.", step{code: 32, ext: q.with(fields{"queueId": "3"})}),
@@ -203,6 +208,10 @@ func resetCases() []Case {
 		return fields{"srcGroup": "$group", "destGroup": "$new", "topic": "$topic", "offline": "false"}.with(more)
 	}
 	after := step{label: "after", code: 14, ext: fields{"consumerGroup": "$new", "topic": "$topic", "queueId": "0"}}
+	other := step{quiet: true, code: 200, body: `{"groupName":"$other"}`}
+	commit := func(group, queue, offset string) step {
+		return step{quiet: true, code: 15, ext: fields{"consumerGroup": group, "topic": "$new", "queueId": queue, "commitOffset": offset}}
+	}
 	return table(
 		from(flow(a, "reset", 222, 0, "Offsets are reset to those of a time.", member, put,
 			step{code: 222, ext: ext(nil)}, after)),
@@ -221,6 +230,15 @@ func resetCases() []Case {
 		flow(a, "status-stranger", 223, 0, "Who is no member is not asked.", member, step{code: 223, ext: fields{"topic": "$topic", "group": "$new", "clientAddr": "$unknown"}}),
 		one(a, "status-nobody", refused, "A group that is not online has no status.", step{code: 223, ext: fields{"topic": "$topic", "group": "$group", "clientAddr": ""}}),
 		from(flow(a, "clone", 314, 0, "A group gets a copy of another group's offsets.", makeGroup(), step{code: 314, ext: clone(nil)}, after)),
+		flow(a, "correction", 308, 0, "The smallest offset that a group has committed is answered by queue.",
+			makeTopic("2", nil), makeGroup(), other, commit("$new", "0", "7"), commit("$other", "0", "5"), commit("$other", "1", "9"),
+			step{code: 308, ext: fields{"topic": "$new", "compareGroup": "$other"}}),
+		flow(a, "correction-filter", 308, 0, "Groups may be left out.",
+			makeTopic("2", nil), makeGroup(), other, commit("$new", "0", "7"), commit("$other", "0", "5"),
+			step{code: 308, ext: fields{"topic": "$new", "compareGroup": "$other", "filterGroups": "$other"}}),
+		one(a, "correction-unknown", 0, "An unknown topic has no offsets.", step{code: 308, ext: fields{"topic": "$unknown", "compareGroup": "$group"}}),
+		flow(a, "correction-no-group", 308, 0, "A group to compare with is not needed.",
+			makeTopic("2", nil), makeGroup(), commit("$new", "1", "7"), step{code: 308, ext: fields{"topic": "$new"}}),
 		flow(a, "clone-all", 314, 0, "Without a topic all topics are copied.", makeGroup(), step{code: 314, ext: clone(fields{"topic": ""})}, after),
 		flow(a, "clone-unknown", 314, 0, "A group without offsets has nothing to copy.", makeGroup(), step{code: 314, ext: clone(fields{"srcGroup": "$unknown"})}, after),
 		flow(a, "clone-unknown-topic", 314, 0, "An unknown topic has nothing to copy.", makeGroup(), step{code: 314, ext: clone(fields{"topic": "$unknown"})}, after),

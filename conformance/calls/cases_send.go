@@ -143,6 +143,7 @@ func batchCases() []Case {
 	all := table(
 		from(flow(a, "batch", 320, 0, "A batch is answered with all ids and the first offset, and stored message by message.",
 			makeTopic("1", nil), step{code: 320, ext: v2(nil), raw: batch(3)}, end("0", "3"), read("0"))),
+		raw("batch-unique-id", 0, "2", "The answer to a batch has the batch's own unique id.", v2(fields{"i": "UNIQ_KEY\x01$new-u\x02"}), batch(2)),
 		raw("batch-of-one", 0, "1", "A batch may have one message.", v2(nil), batch(1)),
 		raw("batch-empty", refused, "0", "A batch without a body is refused.", v2(nil), batch(0)),
 		raw("batch-cut", refused, "0", "A batch whose last message is cut off is refused.", v2(nil), wrong(func(b []byte) []byte { return b[:len(b)-3] })),
@@ -196,6 +197,8 @@ func backCases() []Case {
 			step{label: "read", code: 11, ext: pull().with(fields{"consumerGroup": "$live", "topic": "%DLQ%$new", "subscription": "*"}), look: records, until: answered(0)}),
 		flow(a, "send-back-no-times", 36, 0, "A message that may not be consumed again is a dead letter at once.",
 			makeGroup(), step{code: 36, ext: ext(fields{"maxReconsumeTimes": "0"})}, step{label: "topic", code: 351, ext: fields{"topic": "%DLQ%$new"}}),
+		one(a, "send-back-name-too-long", 1, "A message of a group whose retry topic would have a name that is too long is refused.",
+			step{code: 36, ext: ext(fields{"group": "$new" + strings.Repeat("g", 230)})}),
 		back("send-back-level-beyond", 0, "A delay level beyond the table is taken.", fields{"delayLevel": "99"}),
 		back("send-back-offset-negative", 1, "A negative offset is refused.", fields{"offset": "-1"}),
 		back("send-back-offset-beyond", 1, "An offset beyond the log is refused.", fields{"offset": "9223372036854775807"}),

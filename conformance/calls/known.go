@@ -139,6 +139,21 @@ bad-update-and-create-topic-write-queue-nums-negative | remark | not set any res
 bad-update-and-create-topic-perm-negative | code | 0 SUCCESS | 29 INVALID_PARAMETER
 bad-update-and-create-topic-perm-negative | remark | not set any response code | The permission must be between 0 and 7, not -1.
 `},
+	{"Makes topics with batch queues and topics that are compacted.",
+		"Refuses them with 1 and says why, as long as there is neither.",
+		"They would be served as ordinary topics: batches in them could not be read, and messages would be deleted with their files.",
+		"A tool that makes such a topic is told so; topics of other kinds are not touched.", `
+topic-put-attribute-batch-queues | code | 0 SUCCESS | 1 SYSTEM_ERROR
+topic-put-attribute-batch-queues | remark | not set any response code | queue.type=BatchCQ is not supported: there are no batch queues yet
+topic-put-attribute-compaction | code | 0 SUCCESS | 1 SYSTEM_ERROR
+topic-put-attribute-compaction | remark | not set any response code | cleanup.policy=COMPACTION is not supported: topics are not compacted yet, messages would be deleted with their files
+`},
+	{"Takes a short heartbeat (without subscriptions) of a group that nobody has described since the broker started, and refuses the pulls of that group.",
+		"Answers that the subscriptions have changed, so that the client says them again.",
+		"A restart of the broker must not stop consumers that use short heartbeats.",
+		"Consumers with short heartbeats (useHeartbeatV2) go on after a restart of the broker.", `
+heartbeat-short-first | ext.IS_SUB_CHANGE | false | true
+`},
 	{"5.3.3 keeps groups whose name is longer than 255.",
 		"Refuses them with 29.",
 		"Clients refuse such a name before they ask a broker.",

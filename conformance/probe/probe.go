@@ -24,6 +24,7 @@ const (
 	SearchOffset         = 29
 	MaxOffset            = 30
 	MinOffset            = 31
+	Heartbeat            = 34
 	ConsumersOfGroup     = 38
 	LockQueues           = 41
 	UnlockQueues         = 42

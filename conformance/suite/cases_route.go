@@ -16,6 +16,8 @@ func routeCases() []Case {
 	return []Case{
 		{Name: "route-more-queues", Area: Route, Run: routeMoreQueues, Limit: 3 * time.Minute,
 			Promise: "When a topic gets more queues, running producers send to them and running consumers read them."},
+		{Name: "route-at-once", Area: Route, Run: routeAtOnce,
+			Promise: "Who has made a topic finds its route at the name server at once, and who has joined a new group that of its retry topic."},
 		{Name: "route-unknown", Area: Route, Run: routeUnknown,
 			Promise: "A consumer of a topic that does not exist is told that there is no route."},
 		{Name: "route-delete", Area: Route, Run: routeDelete,
@@ -41,6 +43,37 @@ func routeMoreQueues(ctx context.Context, e *Env) {
 		return len(queuesOf(box.Messages())) == 5, fmt.Sprint(queuesOf(box.Messages()))
 	})
 	e.AwaitAtLeast(sent, box)
+}
+
+// routeAtOnce: the broker answers who makes a topic when the name server knows it.
+func routeAtOnce(ctx context.Context, e *Env) {
+	var missed []string
+	for i := range 25 {
+		topic, group := e.Name(fmt.Sprint("at-once-", i)), e.Name(fmt.Sprint("group-", i))
+		retry := "%RETRY%" + group
+		e.dropLater(topic)
+		e.dropLater(retry)
+		e.Cleanup(func() {
+			ctx, cancel := uninterrupted(ctx)
+			defer cancel()
+			if err := probe.DropGroup(ctx, e.Broker, group); err != nil {
+				e.Logf("removing group %s: %v", group, err)
+			}
+		})
+		e.NoError(probe.PutTopic(ctx, e.Broker, topic, 2), "creating a topic")
+		e.NoError(probe.PutGroup(ctx, e.Broker, group, 1, 16), "creating a group")
+		beat := fmt.Sprintf(`{"clientID":"%s","consumerDataSet":[{"consumeFromWhere":"CONSUME_FROM_LAST_OFFSET","consumeType":"CONSUME_PASSIVELY",`+
+			`"groupName":"%s","messageModel":"CLUSTERING","subscriptionDataSet":[],"unitMode":false}],"producerDataSet":[]}`, group, group)
+		if _, err := probe.RouteOf(ctx, e.NameServer, topic); err != nil {
+			missed = append(missed, fmt.Sprint(topic, ": ", err))
+		}
+		_, err := probe.Call(ctx, e.Broker, probe.Heartbeat, nil, []byte(beat))
+		e.NoError(err, "a heartbeat")
+		if _, err := probe.RouteOf(ctx, e.NameServer, retry); err != nil {
+			missed = append(missed, fmt.Sprint(retry, ": ", err))
+		}
+	}
+	e.True(len(missed) == 0, "%d of 50 routes were missed: %v", len(missed), missed)
 }
 
 func routeUnknown(_ context.Context, e *Env) {
