@@ -3,8 +3,8 @@
 // GET_MAX_OFFSET (30), GET_MIN_OFFSET (31) and GET_EARLIEST_MSG_STORETIME (32).
 //
 // The handlers read the disk, so they belong into a pooled lane. The package owns
-// no goroutine, no lock and no state. Static topics (lo=true) are not served: a
-// logical queue id is taken as a physical one.
+// no goroutine, no lock and no state. There are no static topics: lo=true is not
+// looked at, as in a Java broker that has no mapping of the topic.
 package query
 
 import (
