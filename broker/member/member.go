@@ -38,7 +38,7 @@ type Deps struct {
 	Producers *client.Producers
 	Locks     *client.Locks
 	Stats     *stats.Manager
-	Clock     clock.Clock
+	Clock     clock.Clock // nil = the machine's
 	Logger    *slog.Logger
 	// Told waits for the registration of a topic that a request made.
 	Told cluster.Told
@@ -48,7 +48,10 @@ type Deps struct {
 type Handler struct{ Deps }
 
 // New makes a handler.
-func New(d Deps) *Handler { return &Handler{Deps: d} }
+func New(d Deps) *Handler {
+	d.Clock = clock.Or(d.Clock)
+	return &Handler{Deps: d}
+}
 
 // Heartbeat handles HEART_BEAT (34). A consumer entry whose group is unknown and
 // may not be created is passed over, as Java does: the client learns it from its

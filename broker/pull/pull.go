@@ -67,7 +67,7 @@ type Deps struct {
 	Store     Store
 	Stats     *stats.Manager
 	Hold      *hold.Service
-	Clock     clock.Clock
+	Clock     clock.Clock // nil = the machine's
 	Logger    *slog.Logger
 }
 
@@ -75,7 +75,10 @@ type Deps struct {
 type Handler struct{ Deps }
 
 // New makes a handler.
-func New(d Deps) *Handler { return &Handler{Deps: d} }
+func New(d Deps) *Handler {
+	d.Clock = clock.Or(d.Clock)
+	return &Handler{Deps: d}
+}
 
 // peer is what a pull needs of its sender; it outlives the frame.
 type peer struct {
