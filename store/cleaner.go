@@ -2,14 +2,12 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/merlinmq/merlin/store/consumequeue"
 	"github.com/merlinmq/merlin/store/index"
 )
 
@@ -21,6 +19,10 @@ const (
 	unusedFor = time.Minute
 	// manualRuns is how often files may go outside the hours after CleanNow.
 	manualRuns = 20
+	// replayTicks is how many seconds before its floor a checkpoint lets a recovery
+	// begin to read: transactions want to see the messages that were committed in the
+	// last three.
+	replayTicks = 5
 )
 
 // cleaner owns the goroutine that writes checkpoints, deletes old files and closes
@@ -32,16 +34,22 @@ type cleaner struct {
 	lastPoint  time.Time // of the last checkpoint
 	pointPos   int64     // dispatched then
 	lastClean  time.Time
-	lastClose  time.Time // of unused files
-	manual     int       // runs that are left
-	immediate  bool      // delete whatever its age
+	lastClose  time.Time          // of unused files
+	seen       [replayTicks]int64 // what was dispatched at the last ticks, a ring
+	ticks      int
+	manual     int  // runs that are left
+	immediate  bool // delete whatever its age
 	cleanedMin int64
 }
 
 func newCleaner(s *Store) *cleaner {
 	now := s.clock.Now()
-	return &cleaner{s: s, cmds: make(chan func()), lastPoint: now, lastClean: now, lastClose: now,
+	c := &cleaner{s: s, cmds: make(chan func()), lastPoint: now, lastClean: now, lastClose: now,
 		pointPos: s.dispatch.pos.Load(), cleanedMin: s.clog.Min()}
+	for i := range c.seen {
+		c.seen[i] = s.replayFrom
+	}
+	return c
 }
 
 func (c *cleaner) run() {
@@ -74,6 +82,8 @@ func (c *cleaner) do(fn func()) bool {
 
 func (c *cleaner) tick() {
 	s, now := c.s, c.s.clock.Now()
+	c.seen[c.ticks%replayTicks] = s.dispatch.pos.Load()
+	c.ticks++
 	grown := s.dispatch.pos.Load() - c.pointPos
 	if grown >= s.o.CheckpointBytes || grown > 0 && now.Sub(c.lastPoint) >= s.tune().CheckpointInterval {
 		if err := c.checkpoint(); err != nil {
@@ -99,7 +109,7 @@ var errHalf = errors.New("store: checkpoint: a message is dispatched half")
 // checkpoint writes out what the dispatcher keeps in memory and makes it durable.
 func (c *cleaner) checkpoint() error {
 	s := c.s
-	var upTo, pos int64
+	var at point
 	var waiting int
 	var ps []index.Pending
 	var err error
@@ -108,7 +118,7 @@ func (c *cleaner) checkpoint() error {
 			err = errHalf
 			return
 		}
-		upTo, pos, waiting = s.dispatch.time.Load(), s.dispatch.pos.Load(), s.queues.Waiting()
+		at, waiting = s.point(), s.queues.Waiting()
 		if s.idx != nil {
 			ps, err = s.idx.Prepare()
 		}
@@ -123,8 +133,10 @@ func (c *cleaner) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	c.pointPos = pos
-	return s.saveCheckpoint(upTo, ps)
+	s.committer.now()
+	c.pointPos, at.floor = at.pos, min(at.pos, s.clog.Flushed())
+	at.replay = min(c.seen[c.ticks%replayTicks], at.floor) // the oldest
+	return s.saveCheckpoint(at, ps)
 }
 
 // clean deletes commit log files that are due, and what depended on them.
@@ -269,7 +281,13 @@ func (c *cleaner) follow(first int64) error {
 		}
 		qs = qs[n:]
 	}
-	if s.idx != nil && !s.dispatch.do(func() {
+	if !s.dispatch.do(func() {
+		if err := s.deleted.prune(first); err != nil {
+			failed = err
+		}
+		if s.idx == nil {
+			return
+		}
 		if err := s.idx.Clean(first); err != nil {
 			failed = err
 		}
@@ -284,49 +302,6 @@ func (c *cleaner) follow(first int64) error {
 func (s *Store) CleanNow() error {
 	if !s.cleaner.do(func() { s.cleaner.manual = manualRuns; s.cleaner.clean() }) {
 		return ErrClosed
-	}
-	return nil
-}
-
-// CleanExpiredQueues deletes the consume queues all of whose messages are gone
-// from the log (CLEAN_EXPIRED_CONSUMEQUEUE); keep spares topics. A queue that
-// gets a message later begins at 0 again.
-func (s *Store) CleanExpiredQueues(keep func(topic string) bool) error {
-	var failed error
-	first := s.clog.Min()
-	for _, q := range s.queues.Queues() {
-		if keep != nil && keep(q.Topic) {
-			continue
-		}
-		ran := s.dispatch.do(func() {
-			s.appendMu.Lock()
-			gone := q.Max() > 0 && q.Next == q.Max() && q.MaxPhy() <= first
-			if gone {
-				s.queues.DetachQueue(q)
-			}
-			s.appendMu.Unlock()
-			if gone {
-				if err := s.queues.Drop([]*consumequeue.Queue{q}); err != nil {
-					failed = err
-				}
-			}
-		})
-		if !ran {
-			return ErrClosed
-		}
-	}
-	return failed
-}
-
-// DeleteTopic deletes the consume queues of a topic; its records stay in the log
-// until they expire. Offsets of the topic begin at 0 again.
-func (s *Store) DeleteTopic(topic string) error {
-	var err error
-	if !s.dispatch.do(func() { err = s.queues.Drop(s.queues.Detach(topic)) }) {
-		return ErrClosed
-	}
-	if err != nil {
-		return fmt.Errorf("store: delete topic %s: %w", topic, err)
 	}
 	return nil
 }

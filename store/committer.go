@@ -14,6 +14,7 @@ const pageSize = 4096
 type committer struct {
 	s    *Store
 	wake chan struct{}
+	ask  chan chan struct{}
 	quit chan struct{}
 	done chan struct{}
 	last time.Time // of the last flush in asynchronous mode; the goroutine's
@@ -26,7 +27,7 @@ type committer struct {
 }
 
 func newCommitter(s *Store) *committer {
-	return &committer{s: s, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	return &committer{s: s, wake: make(chan struct{}, 1), ask: make(chan chan struct{}), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
 // add takes over Puts that wait for the log to be durable.
@@ -54,11 +55,22 @@ func (c *committer) run() {
 			if c.s.o.FlushDiskType == SyncFlush || c.due() {
 				c.flush()
 			}
+		case done := <-c.ask:
+			c.flush()
+			close(done)
 		case <-c.quit:
 			c.flush()
 			return
 		}
 	}
+}
+
+// now makes durable what the log holds, as far as the disk does. Called by the
+// cleaner, which ends before the committer.
+func (c *committer) now() {
+	done := make(chan struct{})
+	c.ask <- done
+	<-done
 }
 
 // due says whether an asynchronous flush is worth it.

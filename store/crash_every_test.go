@@ -50,13 +50,16 @@ func scriptOptions(fs vfs.FS) Options {
 }
 
 func scriptLife(s *Store, h *history, c *clock.Manual, life int64) error {
+	var gone []string
 	for round := range int64(5) {
 		if err := h.write(s, life*100+round, 6); err != nil {
 			return err
 		}
-		if r := s.Put(&Put{Msg: msg("gone", 0, fmt.Sprint("x", round))}); r.Status != PutOK {
+		body := fmt.Sprint("x", life, ".", round)
+		if r := s.Put(&Put{Msg: msg("gone", 0, body)}); r.Status != PutOK {
 			return r.Err
 		}
+		gone = append(gone, body)
 		c.Advance(10 * time.Second)
 		switch round {
 		case 1, 3:
@@ -67,6 +70,9 @@ func scriptLife(s *Store, h *history, c *clock.Manual, life int64) error {
 			if err := s.DeleteTopic("gone"); err != nil {
 				return err
 			}
+			h.mu.Lock()
+			h.buried = append(h.buried, gone...)
+			h.mu.Unlock()
 		case 4:
 			if err := h.expire(s); err != nil {
 				return err

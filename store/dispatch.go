@@ -42,6 +42,8 @@ type dispatcher struct {
 	pos  atomic.Int64 // everything before is dispatched
 	time atomic.Int64 // store time of the last record dispatched
 
+	last int64 // where the last record dispatched begins, -1 without one; the goroutine's
+
 	win   window
 	tails int // consume queues still to be written in this round
 	// half says that a message is under way: a command that runs now, between two
@@ -50,7 +52,7 @@ type dispatcher struct {
 }
 
 func newDispatcher(s *Store) *dispatcher {
-	return &dispatcher{s: s, win: window{log: s.clog},
+	return &dispatcher{s: s, last: -1, win: window{log: s.clog},
 		cmds: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
@@ -193,6 +195,7 @@ func (d *dispatcher) record(m *message.Message, live bool) error {
 		}
 	}
 	d.time.Store(m.StoreTimestamp)
+	d.last = m.PhyOffset
 	return nil
 }
 
@@ -200,6 +203,9 @@ func (d *dispatcher) enqueue(m *message.Message, tagsCode int64, live bool) erro
 	if !consumequeue.ValidTopic(m.Topic) || m.QueueID < 0 {
 		d.s.log.Error("store: record of an impossible queue is not dispatched",
 			"topic", m.Topic, "queue", m.QueueID, "offset", m.PhyOffset)
+		return nil
+	}
+	if d.s.deleted.covers(m) {
 		return nil
 	}
 	q := d.s.queues.FindOrCreate(m.Topic, m.QueueID)

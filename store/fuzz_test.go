@@ -2,46 +2,65 @@ package store
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/consumequeue"
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
-// image is a small store with some messages, closed or not.
-func image(t testing.TB, closed bool) *vfs.Mem {
+// stored is a message of an image and its place.
+type stored struct {
+	queue     int32
+	offset    int64
+	phy, size int64
+	body      string
+}
+
+// image is a small store with some messages, closed or killed; all of them lie below
+// the floor of its checkpoint.
+func image(t testing.TB, closed bool) (*vfs.Mem, []stored) {
 	mem := vfs.NewMem()
 	s, err := Open(small(mem))
 	require.NoError(t, err)
-	for i := range 40 {
-		p := &Put{Msg: msg("T", int32(i%2), string(make([]byte, 300+i)), "UNIQ_KEY", "k", "KEYS", "a b")}
+	var out []stored
+	for i := range 100 {
+		m := msg("T", int32(i%2), fmt.Sprint(i, string(make([]byte, 300+i))), "UNIQ_KEY", "k", "KEYS", "a b")
+		p := &Put{Msg: m}
 		require.Equal(t, PutOK, s.Put(p).Status)
+		out = append(out, stored{int32(i % 2), p.Result.QueueOffset, p.Result.PhyOffset, int64(p.Result.Bytes), string(m.Body)})
 	}
 	if closed {
 		require.NoError(t, s.Close())
-		return mem
+		return mem, out
 	}
 	settled(t, s)
 	s.cleaner.do(func() { require.NoError(t, s.cleaner.checkpoint()) })
 	clone := mem.CrashClone(nil)
 	require.NoError(t, s.Close())
-	return clone
+	return clone, out
 }
 
-// poke overwrites a piece of a file.
-func poke(t testing.TB, mem *vfs.Mem, path string, at uint16, b []byte) {
+// poke overwrites a piece of a file and gives the bounds of it.
+func poke(t testing.TB, mem *vfs.Mem, path string, at uint16, b []byte) (from, to int64) {
 	f, err := mem.Open(path, vfs.ReadWrite)
 	require.NoError(t, err)
 	n, err := f.Size()
 	require.NoError(t, err)
 	off := int64(at) % max(n, 1)
-	_, err = f.WriteAt(b[:min(int64(len(b)), n-off)], off)
+	b = b[:min(int64(len(b)), n-off)]
+	_, err = f.WriteAt(b, off)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
+	return off, off + int64(len(b))
 }
 
 func files(t testing.TB, mem *vfs.Mem, dir string) []string {
@@ -54,9 +73,9 @@ func files(t testing.TB, mem *vfs.Mem, dir string) []string {
 	return out
 }
 
-// FuzzRecovery opens stores with damaged files: Open may refuse, but it neither
-// panics nor hangs, and what opens takes messages, gives them back and opens
-// again.
+// FuzzRecovery opens stores with damaged files: Open neither panics nor hangs nor
+// refuses, every message is there but those whose own bytes were overwritten, and the
+// store takes messages at offsets that nobody had, gives them back and opens again.
 func FuzzRecovery(f *testing.F) {
 	rec, err := message.Append(nil, &message.Message{Topic: "T", Body: []byte("body")})
 	require.NoError(f, err)
@@ -70,7 +89,7 @@ func FuzzRecovery(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind, which uint8, at uint16, b []byte, closed bool) {
-		mem := image(t, closed)
+		mem, all := image(t, closed)
 		dir := []string{"/store/commitlog", "/store/consumequeue/T/0", "/store/index", "/store"}[kind%4]
 		var paths []string
 		for _, p := range files(t, mem, dir) {
@@ -78,14 +97,37 @@ func FuzzRecovery(f *testing.F) {
 				paths = append(paths, p)
 			}
 		}
-		poke(t, mem, paths[int(which)%len(paths)], at, b)
+		path := paths[int(which)%len(paths)]
+		from, to := poke(t, mem, path, at, b)
 		o := small(mem)
 		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 		s, err := Open(o)
-		if err != nil {
-			return
-		}
+		require.NoError(t, err)
 		walk(s)
+		base, err := strconv.ParseInt(filepath.Base(path), 10, 64)
+		require.True(t, err == nil || kind%4 == 3)
+		survivors := slices.DeleteFunc(all, func(m stored) bool {
+			switch kind % 4 {
+			case 0:
+				return m.phy < base+to && base+from < m.phy+m.size
+			case 1:
+				at := m.offset * consumequeue.EntrySize
+				return m.queue == 0 && at < base+to && base+from < at+consumequeue.EntrySize
+			}
+			return false
+		})
+		check := func() {
+			got := [2]map[int64]string{readable(t, s, "T", 0), readable(t, s, "T", 1)}
+			for _, m := range survivors {
+				require.True(t, got[m.queue][m.offset] == m.body, "message %d of queue %d at %d is lost: %.9q", m.offset, m.queue, m.phy, got[m.queue][m.offset])
+			}
+		}
+		check()
+		for q := range int32(2) {
+			r := s.Put(&Put{Msg: msg("T", q, "new")})
+			require.Equal(t, PutOK, r.Status, "%v", r.Err)
+			require.GreaterOrEqual(t, r.QueueOffset, int64(len(all)/2), "an offset is given out twice")
+		}
 		r := s.Put(&Put{Msg: msg("T", 5, "new")})
 		require.Equal(t, PutOK, r.Status, "%v", r.Err)
 		settled(t, s)
@@ -94,6 +136,7 @@ func FuzzRecovery(f *testing.F) {
 		s, err = Open(o)
 		require.NoError(t, err)
 		require.Equal(t, []string{"new"}, readAll(t, s, "T", 5, 0))
+		check()
 		require.NoError(t, s.Close())
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -59,6 +60,7 @@ type history struct {
 	phy     map[string]int64
 	removed int64      // log files up to here may have been deleted
 	saved   checkpoint // was written when the checkpoint was said to be
+	buried  []string   // bodies of a topic whose deletion was confirmed
 }
 
 func newHistory() *history {
@@ -86,7 +88,7 @@ func (h *history) clone() *history {
 		c.acked[k] = v
 		c.queue[k], c.phy[k] = h.queue[k], h.phy[k]
 	}
-	c.removed, c.saved = h.removed, h.saved
+	c.removed, c.saved, c.buried = h.removed, h.saved, slices.Clone(h.buried)
 	return c
 }
 
@@ -108,6 +110,7 @@ func (h *history) write(s *Store, seed int64, rounds int) error {
 				bs = append(bs, body)
 				e := message.BatchEntry{Body: []byte(body),
 					Properties: message.AppendProperty(message.AppendProperty(nil, "UNIQ_KEY", body), "TAGS", body[:3])}
+				e.Properties = hostile(r, e.Properties)
 				p.Batch = append(p.Batch, e)
 			}
 			if len(bs) == 1 {
@@ -129,6 +132,28 @@ func (h *history) write(s *Store, seed int64, rounds int) error {
 	return nil
 }
 
+// hostile adds, to some messages, properties that look like what a power failure
+// leaves: sectors of zeros, a last byte of zero, a checksum property that is wrong, a
+// record.
+func hostile(r *rand.Rand, props []byte) []byte {
+	switch r.Intn(12) {
+	case 0:
+		return message.AppendProperty(props, "zeros", strings.Repeat("\x00", r.Intn(1500)))
+	case 1:
+		return append(props, 0)
+	case 2:
+		for range r.Intn(600) {
+			props = message.AppendProperty(props, "\x00", "\x00")
+		}
+	case 3:
+		return message.AppendProperty(props, message.PropertyCRC32, "0123456789")
+	case 4:
+		props = append(append(props, "\x00"...), make([]byte, r.Intn(1200))...)
+		return message.AppendProperty(props, message.PropertyCRC32, "0000000000")
+	}
+	return props
+}
+
 // check opens an image and compares it with what was acknowledged.
 func (h *history) check(t tester, o Options, what string) {
 	t.Helper()
@@ -139,6 +164,11 @@ func (h *history) check(t tester, o Options, what string) {
 	require.NoError(t, err, what)
 	defer func() { require.NoError(t, s.Close(), what) }()
 	h.compare(t, s, what)
+	if s.MaxOffset("gone", 0) > 0 {
+		for _, b := range readAll(t, s, "gone", 0, s.MinOffset("gone", 0)) {
+			require.NotContains(t, h.buried, b, "%s: a deleted topic is back", what)
+		}
+	}
 	// The store goes on where it stopped.
 	require.NoError(t, h.write(s, 1<<40+rand.Int63n(1<<40), 3), what)
 	settled(t, s)

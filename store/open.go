@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -32,8 +31,10 @@ type Store struct {
 	clog   *commitlog.Log
 	queues *consumequeue.Set
 	idx    *index.Index
-	bufs   buffers
-	stats  stats
+	// deleted belongs to the dispatcher.
+	deleted *deleted
+	bufs    buffers
+	stats   stats
 
 	committer *committer
 	dispatch  *dispatcher
@@ -53,6 +54,9 @@ type Store struct {
 	diskFull     atomic.Bool
 	dispatchErr  atomic.Pointer[error]
 	boot         int64 // ms
+	// replayFrom is where the recovery began to read.
+	replayFrom int64
+	damage     Damage // what the recovery found
 
 	unreadLines, damageLines lines // about reads that failed, and damaged messages
 	faults                   faultCounts
@@ -108,29 +112,33 @@ func Open(o Options) (*Store, error) {
 		s.unload()
 		return nil, err
 	}
+	s.tellTimers()
 	s.start()
 	return s, nil
 }
 
 // load opens the parts and recovers.
 func (s *Store) load() (err error) {
-	_, err = s.fs.Stat(s.path("abort"))
-	clean := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !clean {
-		return fmt.Errorf("store: abort file: %w", err)
+	owner, err := loadOwner(s.fs, s.path("abort"))
+	if err != nil {
+		return err
 	}
 	if s.cp, err = loadCheckpoint(s.fs, s.path("checkpoint")); err != nil {
 		return err
 	}
+	if owner.merlin && s.cp.rewritten {
+		owner.merlin = false // old Java brokers leave the abort file as they find it
+	}
 	if s.clog, err = commitlog.Open(commitlog.Options{
-		FS: s.fs, Dir: s.o.StorePathCommitLog, SegmentSize: s.o.FileSizeCommitLog,
+		FS: s.fs, Dir: s.o.StorePathCommitLog, SegmentSize: s.o.FileSizeCommitLog, WrittenSize: s.cp.logFile,
 		TailBytes: s.o.TailBytes, MaxRecord: s.o.maxRecord(), Logger: s.log,
+		Aside: filepath.Join(filepath.Dir(s.o.StorePathCommitLog), asideName),
 	}); err != nil {
 		return err
 	}
 	if s.queues, err = consumequeue.Open(consumequeue.Options{
 		FS: s.fs, Dir: s.path("consumequeue"), FileSize: s.o.FileSizeConsumeQueue,
-		MaxOpen: s.o.MaxOpenConsumeQueueFile, Logger: s.log,
+		WrittenSize: s.cp.queueFile, MaxOpen: s.o.MaxOpenConsumeQueueFile, Logger: s.log,
 	}); err != nil {
 		return err
 	}
@@ -140,23 +148,26 @@ func (s *Store) load() (err error) {
 	}); err != nil {
 		return err
 	}
+	if err := s.loadDeleted(); err != nil {
+		return err
+	}
 	s.dispatch = newDispatcher(s)
 	if err := s.markAbort(); err != nil {
 		return err
 	}
-	return s.recover(clean)
+	return s.recover(owner)
 }
 
-// markAbort leaves the file that says that the store was not closed.
-func (s *Store) markAbort() error {
-	f, err := s.fs.Open(s.path("abort"), vfs.Create)
-	if err == nil {
-		err = errors.Join(f.Sync(), f.Close(), s.fs.SyncDir(s.o.StorePathRootDir))
+// asideName is the directory for files that are taken out of the commit log's.
+const asideName = "cut"
+
+func (s *Store) loadDeleted() (err error) {
+	bad := ""
+	s.deleted, bad, err = loadDeleted(s.fs, s.path(deletedName))
+	if bad != "" {
+		s.log.Warn("store: marks of deleted queues are not read, the queues may come back when the log is read again", "reason", bad)
 	}
-	if err != nil {
-		return fmt.Errorf("store: abort file: %w", err)
-	}
-	return nil
+	return err
 }
 
 // unload gives everything back. Nothing is written.
@@ -247,7 +258,7 @@ func (s *Store) finish() error {
 			return err
 		}
 	}
-	if err := s.saveCheckpoint(s.dispatch.time.Load(), ps); err != nil {
+	if err := s.saveCheckpoint(s.point(), ps); err != nil {
 		return err
 	}
 	if err := s.fs.Remove(s.path("abort")); err != nil {
@@ -256,12 +267,31 @@ func (s *Store) finish() error {
 	return s.fs.SyncDir(s.o.StorePathRootDir)
 }
 
-// saveCheckpoint makes consume queues and index durable up to a store time, and
+// point is a moment of the dispatcher that a checkpoint stands for.
+type point struct {
+	time   int64  // store time of the last record dispatched
+	pos    int64  // everything before is dispatched
+	floor  int64  // and durable in the log
+	replay int64  // where a recovery begins to read
+	last   int64  // where the last record before pos begins
+	ends   []byte // of the consume queues, the content of their file
+}
+
+// point is this moment. REQUIRES: the dispatcher, between two messages.
+func (s *Store) point() point {
+	p := point{time: s.dispatch.time.Load(), pos: s.dispatch.pos.Load(), last: s.dispatch.last}
+	p.floor = min(p.pos, s.clog.Flushed())
+	p.replay = p.floor
+	p.ends = s.queueEnds(p.pos, p.last)
+	return p
+}
+
+// saveCheckpoint makes consume queues and index durable up to a moment, and
 // says so in the checkpoint file. A failed sync is final: what it dropped may
 // never be written, so the old checkpoint stays and the next start builds again
 // from there. Any other failure, for want of space say, is over when the next
 // attempt works.
-func (s *Store) saveCheckpoint(upTo int64, ps []index.Pending) error {
+func (s *Store) saveCheckpoint(at point, ps []index.Pending) error {
 	s.cpMu.Lock()
 	defer s.cpMu.Unlock()
 	if s.cpErr != nil {
@@ -276,10 +306,17 @@ func (s *Store) saveCheckpoint(upTo int64, ps []index.Pending) error {
 		return err
 	}
 	c := s.cp
-	c.physical, c.logics = s.flushedTime.Load(), upTo
+	c.physical, c.logics = s.flushedTime.Load(), at.time
 	if !s.tune().MessageIndexDisable {
-		c.index = upTo
+		c.index = at.time
 	}
+	if at.floor == at.pos { // otherwise the log cannot be synced, and the old floor stays
+		if err := replaceFile(s.fs, s.path(endsName), at.ends); err != nil {
+			return fmt.Errorf("store: checkpoint: %w", err)
+		}
+		c.known, c.floor, c.replay, c.last = true, at.floor, at.replay, at.last
+	}
+	c.logFile, c.queueFile = s.o.FileSizeCommitLog, s.o.FileSizeConsumeQueue
 	if err := c.save(s.fs, s.path("checkpoint")); err != nil {
 		return err
 	}

@@ -251,7 +251,8 @@ func (s *Store) measureOne(b *putBatch, p *Put, r record) PutResult {
 		return illegal("property %s without the inner batch flag", message.PropertyInnerNum)
 	}
 	var err error
-	if r.layout, err = message.Measure(m, s.o.EnabledAppendPropCRC); err != nil {
+	seal := s.o.EnabledAppendPropCRC || commitlog.NeedsSeal(m.Properties) && !message.HasCRC(m.Properties)
+	if r.layout, err = message.Measure(m, seal); err != nil {
 		return PutResult{Status: PropertiesSizeExceeded, Err: err}
 	}
 	n := r.layout.Size()
@@ -362,11 +363,12 @@ func (r *appendRun) add(p *Put) {
 			rec.q.Next++
 		}
 		from := len(r.buf)
-		r.buf = rec.layout.Append(r.buf, rec.message(&own))
+		m := rec.message(&own)
+		r.buf = rec.layout.Append(r.buf, m)
 		bytes := r.buf[from:]
 		message.PatchOffsets(bytes, queueOffset, rec.phy, r.now)
-		if r.s.o.EnabledAppendPropCRC {
-			message.PatchCRC(bytes)
+		if rec.layout.CRC() || message.HasCRC(m.Properties) {
+			message.PatchCRC(bytes) // also over a client's: recovery believes it
 		}
 		if i == p.recs[0] {
 			p.Result = PutResult{PhyOffset: rec.phy, QueueOffset: queueOffset, StoreTimestamp: r.now}

@@ -1,27 +1,71 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"syscall"
 
 	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/commitlog"
 	"github.com/merlinmq/merlin/store/consumequeue"
 )
 
 // maxReplays bounds how often a recovery reads the log.
 const maxReplays = 3
 
+// Damage is what a recovery found in that part of the log which was durable before.
+type Damage struct {
+	// Pieces is the number of places.
+	Pieces int
+	// Bytes is how much of the log they take.
+	Bytes int64
+}
+
+// Damage tells what the recovery of Open had to pass over. It is in the files still.
+func (s *Store) Damage() Damage { return s.damage }
+
+// toldDamage bounds what a recovery says about single pieces of damage.
+const toldDamage = 100
+
+// damaged is told of each piece.
+func (s *Store) damaged(from, to int64, why string) {
+	s.damage.Pieces++
+	s.damage.Bytes += to - from
+	if s.damage.Pieces <= toldDamage {
+		s.log.Error("store: the log is damaged, messages are lost", "file", s.clog.Path(from), "at", from-s.clog.SegmentOf(from),
+			"offset", from, "bytes", to-from, "reason", why)
+	}
+}
+
+// plan is what a recovery knows before it reads the log.
+type plan struct {
+	clean bool
+	from  int64 // reading begins here
+	// floor is where the part of the log begins that may be torn.
+	floor int64
+	// ours is the offset from which on the log was written by a Merlin that told so.
+	ours int64
+}
+
 // recover finds the end of the log, cuts it there, and brings consume queues and
 // index in line with it. The log is right; everything else follows.
-func (s *Store) recover(clean bool) error {
+func (s *Store) recover(owner lastOwner) error {
+	clean := owner.closed
 	known, err := s.queues.Recover(clean)
+	if err == nil {
+		err = s.checkFloor(known)
+	}
 	if err == nil && clean {
 		if clean, err = s.closedWell(known); err == nil && !clean {
 			s.log.Warn("store: there is no abort file, but the checkpoint is older than the consume queues: the store was not closed")
 			known, err = s.queues.Recover(false)
 		}
+	}
+	if err == nil {
+		err = s.buryQueues()
 	}
 	if err != nil {
 		return err
@@ -36,32 +80,97 @@ func (s *Store) recover(clean bool) error {
 	if len(segs) == 0 {
 		return s.recoverEmpty(known)
 	}
-	from, err := s.recoverFrom(clean, segs, known, indexed)
+	p, err := s.plan(owner, clean, segs, known, indexed)
 	if err != nil {
 		return err
 	}
-	r := replay{s: s, clean: clean}
-	end, why, err := r.run(from)
-	for n := 1; err == nil && len(r.broken) > 0 && n < maxReplays; n++ {
-		s.log.Warn("store: consume queues have holes, the whole log is read", "queues", len(r.broken), "from", segs[0])
-		if err := s.dropQueues(slices.Collect(maps.Keys(r.broken))); err != nil {
-			return err
-		}
-		r.broken = nil
-		if s.idx != nil {
-			s.idx.Again()
-		}
-		end, why, err = r.run(segs[0])
+	if err := s.refill(&p, segs[0]); err != nil {
+		return err
 	}
+	end, why, err := s.replay(p, segs[0])
 	if err != nil {
 		return err
 	}
 	if why != "" {
-		s.log.Warn("store: the log is cut at the first record that is damaged", "offset", end,
-			"file", s.clog.Path(end), "reason", why)
+		s.log.Warn("store: the log is cut at a record that was not written whole", "offset", end,
+			"file", s.clog.Path(end), "at", end-s.clog.SegmentOf(end), "durable", p.floor, "reason", why)
 	}
-	s.log.Info("store: recovered", "clean", clean, "from", from, "end", end)
-	return s.settleAt(end, !clean || why != "" || known > end)
+	if n := s.damage.Pieces; n > toldDamage {
+		s.log.Error("store: the log is damaged, not every place was told", "places", n, "bytes", s.damage.Bytes)
+	}
+	s.log.Info("store: recovered", "clean", p.clean, "from", p.from, "floor", p.floor, "end", end)
+	s.replayFrom = min(p.from, end)
+	return s.settleAt(end, !p.clean || why != "" || known > end || !s.cp.known)
+}
+
+// checkFloor forgets a floor that does not fit the log. A checkpoint of another store
+// must not make a recovery cut the log or leave room in it.
+func (s *Store) checkFloor(known int64) error {
+	if !s.cp.known || len(s.clog.Segments()) == 0 {
+		return nil
+	}
+	fits, err := s.clog.Fit(s.cp.last, s.cp.floor, known)
+	if err != nil || fits {
+		s.dispatch.last = s.cp.last
+		return err
+	}
+	s.log.Error("store: the floor of the checkpoint does not fit the log, it is not believed",
+		"file", s.path("checkpoint"), "floor", s.cp.floor, "last", s.cp.last)
+	s.cp.known = false
+	return nil
+}
+
+// refill lets the replay begin early enough for queues that are short of entries.
+func (s *Store) refill(p *plan, first int64) error {
+	lack, err := s.lacking()
+	if err != nil {
+		return err
+	}
+	short := s.queues.Short()
+	for _, q := range short {
+		s.log.Warn("store: a file of a consume queue is too short, its entries are built again from the log",
+			"file", q.ShortFile(), "topic", q.Topic, "queue", q.ID, "from", q.Max())
+	}
+	for _, q := range append(lack, short...) {
+		from, err := s.endsWhole(q)
+		if err != nil {
+			return err
+		}
+		p.from = min(p.from, max(from, first))
+	}
+	return nil
+}
+
+// endsWhole is where the record of a queue's last entry ends, 0 when that record is
+// not there.
+func (s *Store) endsWhole(q *consumequeue.Queue) (int64, error) {
+	e, ok, err := q.Get(q.Max() - 1)
+	if err != nil || !ok || e.Filler() {
+		return 0, err
+	}
+	n, valid, err := s.clog.Valid(e.PhyOffset)
+	if err != nil || !valid || n != int(e.Size) {
+		return 0, err
+	}
+	return e.PhyOffset + int64(e.Size), nil
+}
+
+// replay reads the log, and all of it when queues turn out to lack something.
+func (s *Store) replay(p plan, first int64) (end int64, why string, err error) {
+	r := replay{s: s, plan: p}
+	end, why, err = r.run(p.from)
+	for n := 1; err == nil && len(r.broken) > 0 && n < maxReplays; n++ {
+		s.log.Warn("store: consume queues have holes, the whole log is read", "queues", len(r.broken), "from", first)
+		if err := s.dropQueues(slices.Collect(maps.Keys(r.broken))); err != nil {
+			return 0, "", err
+		}
+		r.broken, r.near = nil, nil
+		if s.idx != nil {
+			s.idx.Again()
+		}
+		end, why, err = r.run(first)
+	}
+	return end, why, err
 }
 
 // closedWell says whether the checkpoint covers the last record that a consume
@@ -69,6 +178,10 @@ func (s *Store) recover(clean bool) error {
 // have been written further than others, and reading from the last record on
 // would not find what the others lack: the abort file was lost.
 func (s *Store) closedWell(known int64) (bool, error) {
+	if s.cp.known {
+		_, more, err := s.clog.Valid(s.cp.floor)
+		return known <= s.cp.floor && !more, err
+	}
 	for _, q := range s.queues.Queues() {
 		if known == 0 || q.MaxPhy() != known || q.Max() == 0 {
 			continue
@@ -101,39 +214,93 @@ func (s *Store) recoverEmpty(known int64) error {
 	return s.settleAt(0, known > 0)
 }
 
-// recoverFrom chooses where reading begins.
-func (s *Store) recoverFrom(clean bool, segs []int64, known, indexed int64) (int64, error) {
-	if clean {
-		return s.fromQueues(segs, known)
+// plan chooses where reading begins and what may be torn.
+func (s *Store) plan(owner lastOwner, clean bool, segs []int64, known, indexed int64) (p plan, err error) {
+	p = plan{clean: clean, ours: math.MaxInt64}
+	if owner.merlin {
+		p.ours = owner.since
+	}
+	switch {
+	case s.cp.known:
+		p.floor, err = s.clog.Restore(s.cp.floor)
+		if p.from = s.cp.replay; clean || p.floor > s.cp.floor {
+			p.from = p.floor
+		}
+	case owner.merlin:
+		p.floor = owner.since
+		if known > p.floor {
+			p.floor, err = s.clog.Restore(p.floor)
+		}
+		p.from = p.floor
+		s.log.Warn("store: the checkpoint says nothing of the log, it is read from where the last start found its end", "offset", p.from)
+	case clean:
+		if p.from, err = s.fromQueues(segs, known); err == nil {
+			p.floor, err = s.evidence()
+		}
+	default:
+		if p.from, err = s.fromTimes(segs, known, indexed); err == nil {
+			p.floor, err = s.evidence()
+		}
+		s.log.Warn("store: another broker, or an older one, had the store last and did not close it",
+			"from", p.from, "durable", p.floor)
 	}
 	if len(s.queues.Queues()) == 0 {
-		return segs[0], nil // they were lost, or never written: all is built again
+		p.from = segs[0] // they were lost, or never written: all is built again
 	}
-	i, err := s.segmentBefore(segs, s.cp.minTime())
-	if err != nil {
-		return 0, err
-	}
-	from := segs[i]
-	if !s.tune().MessageIndexDisable && indexed >= 0 && s.cp.index < s.cp.minTime() {
-		// The index is further behind than the queues.
-		from = min(from, max(s.clog.SegmentOf(indexed), segs[0]))
-	}
-	return from, nil
+	p.from = max(p.from, segs[0])
+	return p, err
 }
 
-// segmentBefore gives the newest segment that begins with a record not younger
-// than t.
-func (s *Store) segmentBefore(segs []int64, t int64) (int, error) {
-	for i := len(segs) - 1; i > 0; i-- {
-		first, err := s.clog.FirstTime(segs[i])
+// fromTimes chooses where to begin when only the times of a checkpoint are there.
+// The clock may have been set back meanwhile, so they are not believed alone: a
+// segment is passed over when it and all before it began in order and not later than
+// the checkpoint, when a queue knows what lies behind it, and when it does not lie
+// among the bytes that a broker writes between two checkpoints.
+func (s *Store) fromTimes(segs []int64, known, indexed int64) (int64, error) {
+	t, last, i := s.cp.minTime(), int64(0), 0
+	for ; i+1 < len(segs); i++ {
+		first, err := s.clog.FirstTime(segs[i+1])
 		if err != nil {
 			return 0, err
 		}
-		if first > 0 && first <= t {
-			return i, nil
+		if first < last || first <= 0 || first > t {
+			break
 		}
+		last = first
 	}
-	return 0, nil
+	end := segs[len(segs)-1] + s.clog.SegmentSize()
+	from := min(segs[i], s.clog.SegmentOf(max(known-1, 0)), s.clog.SegmentOf(max(end-s.o.CheckpointBytes, 0)))
+	if !s.tune().MessageIndexDisable && indexed >= 0 && s.cp.index < s.cp.minTime() {
+		// The index is further behind than the queues.
+		from = min(from, s.clog.SegmentOf(indexed))
+	}
+	return max(from, segs[0]), nil
+}
+
+// evidence is the end of the last record that a consume queue knows and that is
+// whole: so far the log was written, by whomever.
+func (s *Store) evidence() (int64, error) {
+	end := int64(0)
+	return end, s.queues.Each(func(q *consumequeue.Queue) error {
+		for n, tries := q.Max()-1, 0; n >= q.Min() && tries < nearCount; n, tries = n-1, tries+1 {
+			e, ok, err := q.Get(n)
+			if err != nil {
+				return err
+			}
+			if !ok || e.Filler() || e.PhyOffset+int64(e.Size) <= end {
+				return nil
+			}
+			k, valid, err := s.clog.Valid(e.PhyOffset)
+			if err != nil {
+				return err
+			}
+			if valid && k == int(e.Size) {
+				end, s.dispatch.last = e.PhyOffset+int64(e.Size), e.PhyOffset
+				return nil
+			}
+		}
+		return nil
+	})
 }
 
 // fromQueues begins behind the last record that a consume queue knows, when that
@@ -171,8 +338,8 @@ func (s *Store) dropQueues(qs []*consumequeue.Queue) error {
 
 // replay reads the log from an offset to its end and builds what is missing.
 type replay struct {
-	s     *Store
-	clean bool
+	s *Store
+	plan
 	whole bool // all of the log is read
 	// broken are the queues that lack entries before the place where the replay
 	// began, or in between.
@@ -196,7 +363,11 @@ type nearEntries struct {
 func (r *replay) run(from int64) (int64, string, error) {
 	s := r.s
 	r.whole = from == s.clog.Min()
-	end, why, err := s.clog.Scan(from, !s.o.CheckCRCOnRecoverOff, !r.clean, func(_ []byte, m *message.Message) error {
+	s.damage = Damage{}
+	at := anchors{s: s}
+	end, why, err := s.clog.Scan(from, commitlog.ScanOptions{
+		CheckCRC: !s.o.CheckCRCOnRecoverOff, Ours: r.ours, Floor: r.floor, Known: at.known, Damaged: s.damaged,
+	}, func(_ []byte, m *message.Message) error {
 		if err := r.compare(m); err != nil {
 			return err
 		}
@@ -220,7 +391,7 @@ func (r *replay) run(from int64) (int64, string, error) {
 // in a crash while later ones survive.
 func (r *replay) compare(m *message.Message) error {
 	kind := message.TransactionType(m.SysFlag)
-	if kind != 0 && kind != message.SysFlagCommit {
+	if kind != 0 && kind != message.SysFlagCommit || r.s.deleted.covers(m) {
 		return nil
 	}
 	q := r.s.queues.Find(m.Topic, m.QueueID)
@@ -318,6 +489,9 @@ func (s *Store) settleAt(end int64, changed bool) error {
 	if err := s.clog.Cut(end); err != nil {
 		return err
 	}
+	if err := s.deleted.clamp(end); err != nil {
+		return err
+	}
 	if err := s.queues.Truncate(end); err != nil {
 		return err
 	}
@@ -359,5 +533,28 @@ func (s *Store) settleAt(end int64, changed bool) error {
 	}
 	s.dispatch.time.Store(s.appendedTime.Load())
 	s.flushedTime.Store(s.appendedTime.Load())
-	return nil
+	if err := s.deleted.prune(first); err != nil {
+		return err
+	}
+	return s.takeOver(end, changed)
+}
+
+// takeOver says on the disk that everything up to end is durable, and that what
+// comes from now on is Merlin's. A disk without room does not keep the store from
+// opening.
+func (s *Store) takeOver(end int64, changed bool) error {
+	var err error
+	if changed || !s.cp.known || s.cp.floor != end {
+		p := s.point()
+		p.replay = min(s.replayFrom, p.floor)
+		err = s.saveCheckpoint(p, nil)
+	}
+	if err == nil {
+		err = s.signAbort(end)
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		s.log.Warn("store: the disk is full, the next start has to read more of the log", "err", err)
+		return nil
+	}
+	return err
 }

@@ -77,9 +77,6 @@ func TestRecover_LostConsumeQueues(t *testing.T) {
 		"one": func(m *vfs.Mem) error { return m.RemoveAll("/store/consumequeue/T/1") },
 	} {
 		for _, clean := range []bool{false, true} {
-			if clean && name != "all" {
-				continue // as in Java: what no start reads is not missed
-			}
 			t.Run(fmt.Sprintf("%s, closed %t", name, clean), func(t *testing.T) {
 				mem, s := recoverRig(t)
 				require.NoError(t, mem.SyncFS("/"))

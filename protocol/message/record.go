@@ -126,6 +126,9 @@ func Measure(m *Message, withCRC bool) (Layout, error) {
 	return l, err
 }
 
+// CRC says whether the record gets the checksum property, for PatchCRC to fill in.
+func (l Layout) CRC() bool { return l.reserved > 0 }
+
 // Size is the number of bytes that Append will write.
 func (l Layout) Size() int { return l.size }
 
@@ -300,13 +303,24 @@ func PatchCRC(rec []byte) {
 	}
 }
 
+// HasCRC says whether a property text ends with a checksum property. Whether the
+// broker made it or a client sent it is not seen: CheckCRC is for those who know.
+func HasCRC(properties []byte) bool {
+	n := len(properties) - crcPropertyLength
+	return n >= 0 && string(properties[n:n+len(PropertyCRC32)+1]) == PropertyCRC32+"\x01"
+}
+
 // CheckCRC verifies the checksum property of a record. A record without one
 // passes; an error wraps ErrCorrupt.
 func CheckCRC(rec []byte) error {
-	n := len(rec) - crcPropertyLength
-	if n < minRecord || string(rec[n:n+len(PropertyCRC32)+1]) != PropertyCRC32+"\x01" {
-		return nil
+	var m Message
+	if _, err := Decode(rec, &m, false); err != nil {
+		return err
 	}
+	if !HasCRC(m.Properties) {
+		return nil // also when the body has such an end
+	}
+	n := len(rec) - crcPropertyLength
 	crc := CRC(rec[:n])
 	for _, d := range rec[n+len(PropertyCRC32)+1 : len(rec)-1] {
 		if d != byte('0'+crc%10) {

@@ -38,11 +38,16 @@ type Options struct {
 	FS          vfs.FS
 	Dir         string
 	SegmentSize int64
+	// WrittenSize is the SegmentSize that the files were written with, 0 when that is
+	// not known.
+	WrittenSize int64
 	// TailBytes is how much of the newest data stays in memory.
 	TailBytes int
 	// MaxRecord bounds the size that a scan believes.
 	MaxRecord int
-	Logger    *slog.Logger
+	// Aside is where Cut moves segments; without it they are deleted.
+	Aside  string
+	Logger *slog.Logger
 }
 
 // Log is the commit log.
@@ -117,33 +122,64 @@ func (l *Log) list() ([]*segment, error) {
 		segs = append(segs, newSegment(l.o.FS, l.o.Dir, base, l.o.SegmentSize))
 		sizes = append(sizes, e.Size)
 	}
+	whole := slices.Contains(sizes, l.o.SegmentSize) || l.o.WrittenSize == l.o.SegmentSize
 	for i, s := range segs {
-		if s.base%s.size != 0 || i > 0 && s.base != segs[i-1].base+s.size {
+		if s.base%s.size != 0 || i > 0 && s.base < segs[i-1].base+s.size || i > 0 && s.base > segs[i-1].base+maxMissing*s.size {
 			return nil, &CorruptError{File: s.path, Offset: s.base, Reason: fmt.Sprintf(
 				"the segment does not follow the one before it, with files of %d bytes (mappedFileSizeCommitLog)", s.size)}
 		}
+		if sizes[i] > s.size || sizes[i] < s.size && (!whole && i < len(segs)-1 || l.o.WrittenSize != 0 && l.o.WrittenSize != s.size) {
+			return nil, &CorruptError{File: s.path, Offset: s.base, Reason: fmt.Sprintf(
+				"the file has %d bytes, mappedFileSizeCommitLog is %d: set it to the value that the store was written with", sizes[i], s.size)}
+		}
+	}
+	for i, s := range segs {
 		if sizes[i] == s.size {
 			continue
 		}
-		if i < len(segs)-1 || sizes[i] > s.size {
-			return nil, &CorruptError{File: s.path, Offset: s.base, Reason: fmt.Sprintf(
-				"the file has %d bytes, mappedFileSizeCommitLog is %d", sizes[i], s.size)}
-		}
 		// The last one may be short: the power failed while it was made.
-		if err := l.complete(s); err != nil {
+		if err := l.complete(s, sizes[i], i == len(segs)-1); err != nil {
 			return nil, err
 		}
 	}
-	return segs, nil
+	return l.fillGaps(segs)
 }
 
-func (l *Log) complete(s *segment) error {
+// maxMissing bounds how many files in a row may be missing.
+const maxMissing = 1024
+
+// fillGaps makes files that are missing between others.
+func (l *Log) fillGaps(segs []*segment) ([]*segment, error) {
+	var out []*segment
+	for _, s := range segs {
+		for n := len(out); n > 0 && out[n-1].base+s.size < s.base; n++ {
+			m, err := l.restore(out[n-1].base + s.size)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, m)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// complete gives a file the size that it should have.
+func (l *Log) complete(s *segment, size int64, last bool) error {
 	f, err := s.open()
-	if err == nil {
+	switch {
+	case err != nil:
+	case last:
 		err = f.Allocate(s.size)
+	default:
+		err = f.Truncate(s.size)
 	}
 	if err != nil {
 		return fmt.Errorf("commitlog: complete %s: %w", s.path, err)
+	}
+	if !last || size > 0 {
+		l.o.Logger.Error("commitlog: a file of the log is too short, what it lacks is lost",
+			"file", s.path, "at", size, "offset", s.base+size, "bytes", s.size-size)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func appendOne(t testing.TB, l *Log, body string) int64 {
 func scanBodies(t testing.TB, l *Log, from int64) ([]string, int64, string) {
 	t.Helper()
 	var out []string
-	end, why, err := l.Scan(from, true, true, func(_ []byte, m *message.Message) error {
+	end, why, err := l.Scan(from, ScanOptions{CheckCRC: true}, func(_ []byte, m *message.Message) error {
 		out = append(out, string(m.Body))
 		return nil
 	})
@@ -105,9 +105,10 @@ func TestLog_CutWipesWhatFollows(t *testing.T) {
 
 func TestLog_RefusesDirectoriesThatDoNotFit(t *testing.T) {
 	for name, sizes := range map[string]map[string]int64{
-		"gap":        {FileName(0): segSize, FileName(2 * segSize): segSize},
+		"wide gap":   {FileName(0): segSize, FileName(2000 * segSize): segSize},
 		"too large":  {FileName(0): segSize + 1},
-		"short":      {FileName(0): 100, FileName(segSize): segSize},
+		"all short":  {FileName(0): segSize / 2, FileName(segSize): segSize / 2},
+		"overlap":    {FileName(0): segSize, FileName(segSize / 2): segSize},
 		"wrong base": {FileName(100): segSize},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,6 +122,45 @@ func TestLog_RefusesDirectoriesThatDoNotFit(t *testing.T) {
 			_, err := Open(Options{FS: fs, Dir: "/log", SegmentSize: segSize, MaxRecord: 1 << 20, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 			var c *CorruptError
 			require.ErrorAs(t, err, &c)
+		})
+	}
+}
+
+// A file that is missing or too short among others takes its records and no more.
+func TestLog_MissingAndShortFiles(t *testing.T) {
+	for name, hurt := range map[string]func(fs *vfs.Mem, path string) error{
+		"missing": func(fs *vfs.Mem, path string) error { return fs.Remove(path) },
+		"short": func(fs *vfs.Mem, path string) error {
+			f, err := fs.Open(path, vfs.ReadWrite)
+			if err != nil {
+				return err
+			}
+			return f.Truncate(0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			l := openLog(t, fs)
+			in := map[int64]int{} // records by segment
+			for range 20 {
+				in[l.SegmentOf(appendOne(t, l, string(make([]byte, 1000))))]++
+			}
+			end := l.Max()
+			require.NoError(t, fs.SyncFS("/"))
+			fs = fs.CrashClone(nil)
+			require.NoError(t, hurt(fs, "/log/"+FileName(segSize)))
+			l, err := Open(Options{FS: fs, Dir: "/log", SegmentSize: segSize, MaxRecord: 1 << 20, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+			require.NoError(t, err)
+			defer l.Close()
+			n := 0
+			got, why, err := l.Scan(0, ScanOptions{CheckCRC: true, Ours: end, Floor: end}, func([]byte, *message.Message) error {
+				n++
+				return nil
+			})
+			require.NoError(t, err)
+			require.Empty(t, why)
+			require.Equal(t, end, got)
+			require.Equal(t, 20-in[segSize], n)
 		})
 	}
 }

@@ -1,11 +1,9 @@
 package commitlog
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
-	"slices"
-	"strings"
+	"math"
 
 	"github.com/merlinmq/merlin/protocol/message"
 )
@@ -20,30 +18,59 @@ func isRecord(head []byte) bool {
 	return m == message.MagicV1 || m == message.MagicV2
 }
 
+// ScanOptions say what a scan believes.
+type ScanOptions struct {
+	// CheckCRC verifies the checksum of bodies.
+	CheckCRC bool
+	// Ours is the offset from which on every record was appended with
+	// NeedsSeal in mind: there the scan looks for what a power failure leaves of a record
+	// that was not synced, which the checksum of the body does not tell. It is
+	// math.MaxInt64 when that is not known of any.
+	Ours int64
+	// Floor is where what may be torn begins: below, everything was written and
+	// synced, and what is no valid record is damage, which is passed over.
+	Floor int64
+	// Known tells where records begin from the consume queues' point of view: the
+	// first one that ends behind off. Only what damage hides is asked for, in
+	// ascending order. It may be nil.
+	Known func(off int64) (at, size int64, ok bool, err error)
+	// Damaged is told of each piece that is passed over. It may be nil.
+	Damaged func(from, to int64, why string)
+}
+
 // Scan reads records from off on, which is the start of a record or of a
-// segment, until the first place that is no valid record; fn sees each one, the
-// bytes and the message being valid during the call. It gives the end of the
-// valid part and what was found there (empty for zeros, the usual end). Errors
-// are those of the disk or of fn: an unreadable log is not a short one.
-//
-// torn looks for what a power failure leaves of a record that was not synced: the
-// checksum covers the body alone.
-func (l *Log) Scan(off int64, checkCRC, torn bool, fn func(rec []byte, m *message.Message) error) (int64, string, error) {
-	s := scanner{l: l, crc: checkCRC, torn: torn, buf: make([]byte, scanBuffer)}
+// segment, until the first place at or behind the floor that is no valid record;
+// fn sees each one, the bytes and the message being valid during the call. It
+// gives the end of the valid part and what was found there (empty for zeros, the
+// usual end). Errors are those of the disk or of fn: an unreadable log is not a
+// short one.
+func (l *Log) Scan(off int64, o ScanOptions, fn func(rec []byte, m *message.Message) error) (int64, string, error) {
+	s := scanner{l: l, crc: o.CheckCRC, ours: o.Ours, buf: make([]byte, scanBuffer)}
+	var bad gap
 	for {
+		if off == l.SegmentOf(off) && l.absent(off) {
+			bad.end(&o)
+			return off, "", nil
+		}
 		n, why, err := s.at(off)
 		if err != nil {
 			return off, "", err
 		}
 		switch {
+		case n == 0 && off < o.Floor:
+			next, err := s.beyond(off, &o)
+			if err != nil {
+				return off, "", err
+			}
+			bad.add(off, next, why, &o)
+			off = next
 		case n == 0:
+			bad.end(&o)
 			return off, why, nil
 		case s.blank:
 			off = l.SegmentOf(off) + l.o.SegmentSize
-			if l.absent(off) {
-				return off, "", nil
-			}
 		default:
+			bad.end(&o)
 			if err := fn(s.rec, &s.m); err != nil {
 				return off, "", err
 			}
@@ -64,7 +91,7 @@ func (l *Log) absent(off int64) bool {
 type scanner struct {
 	l     *Log
 	crc   bool
-	torn  bool
+	ours  int64 // see ScanOptions
 	buf   []byte
 	start int64 // what buf holds
 	have  int
@@ -88,7 +115,7 @@ func (s *scanner) at(off int64) (int, string, error) {
 	size := int64(int32(binary.BigEndian.Uint32(head)))
 	magic := binary.BigEndian.Uint32(head[4:])
 	switch {
-	case magic == message.MagicBlank:
+	case magic == message.MagicBlank && size == end-off:
 		s.blank = true
 		return BlankSize, "", nil
 	case size == 0 && magic == 0:
@@ -115,30 +142,12 @@ func (s *scanner) at(off int64) (int, string, error) {
 	if n != int(size) {
 		return 0, fmt.Sprintf("size %d, but the fields make %d", size, n), nil
 	}
-	if s.torn && isTorn(s.rec, off, &s.m) {
-		return 0, "sectors of the record were never written", nil
+	if off >= s.ours {
+		if err := checkSeal(s.rec, off, &s.m); err != nil {
+			return 0, err.Error(), nil
+		}
 	}
 	return n, "", nil
-}
-
-// sectorSize is what a disk writes as a whole.
-const sectorSize = 512
-
-// isTorn says whether the topic has a zero byte or the properties lack a sector
-// or their end: the segment was zeros before, and no broker writes such
-// properties.
-func isTorn(rec []byte, off int64, m *message.Message) bool {
-	if strings.IndexByte(m.Topic, 0) >= 0 || len(m.Properties) > 0 && rec[len(rec)-1] == 0 {
-		return true
-	}
-	for at := len(rec) - len(m.Properties); at < len(rec); {
-		end := min(len(rec), at+sectorSize-int((off+int64(at))%sectorSize))
-		if len(bytes.Trim(rec[at:end], "\x00")) == 0 {
-			return true
-		}
-		at = end
-	}
-	return false
 }
 
 // bytes gives n bytes at off, reading ahead up to end.
@@ -163,56 +172,9 @@ func (l *Log) Valid(off int64) (int, bool, error) {
 	if off < l.Min() || l.absent(off) {
 		return 0, false, nil
 	}
-	s := scanner{l: l, crc: true, buf: make([]byte, 4096)}
+	s := scanner{l: l, crc: true, ours: math.MaxInt64, buf: make([]byte, 4096)}
 	n, _, err := s.at(off)
 	return n, n > 0 && !s.blank, err
-}
-
-// Cut makes end the end of the log: the rest of its segment becomes zeros, later
-// segments are deleted, and writing goes on there. REQUIRES: the appender,
-// nobody reads.
-func (l *Log) Cut(end int64) error {
-	segs := *l.segs.Load()
-	keep := slices.IndexFunc(segs, func(s *segment) bool { return s.base > end })
-	if keep < 0 {
-		keep = len(segs)
-	}
-	// One after the other from the end, so that a crash in between leaves no gap;
-	// and for good before the segment is shortened: only the last one may ever be
-	// found short.
-	for i := len(segs) - 1; i >= keep; i-- {
-		err := l.o.FS.Remove(segs[i].path)
-		if err == nil {
-			err = l.o.FS.SyncDir(l.o.Dir)
-		}
-		if err != nil {
-			return fmt.Errorf("commitlog: cut: %w", err)
-		}
-		segs[i].release()
-	}
-	kept := slices.Clone(segs[:keep])
-	l.segs.Store(&kept)
-	l.cur = nil
-	if keep > 0 && end < kept[keep-1].base+l.o.SegmentSize {
-		l.cur = kept[keep-1]
-		f, err := l.cur.open()
-		if err == nil {
-			err = f.Truncate(end - l.cur.base)
-		}
-		if err == nil {
-			err = f.Allocate(l.o.SegmentSize)
-		}
-		if err == nil {
-			err = f.Sync()
-		}
-		if err != nil {
-			return fmt.Errorf("commitlog: cut %s at %d: %w", l.cur.path, end, err)
-		}
-	}
-	l.pos = end
-	l.max.Store(end)
-	l.flushed.Store(end)
-	return nil
 }
 
 // FirstTime is the store timestamp of the first record of the segment that

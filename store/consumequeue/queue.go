@@ -69,6 +69,9 @@ type Queue struct {
 	maxPhy  int64        // end in the log of the last entry's record; dispatcher
 	isDirty bool         // on the set's list of tails to write; dispatcher
 	head    Entry        // of the first file, as recovery saw it; dispatcher
+	// short is the first file that is not as long as it should be, -1 without one;
+	// Open and Recover.
+	short int64
 
 	mu sync.Mutex
 	// tail holds the entries from tailAt on, which are not in the file yet. They

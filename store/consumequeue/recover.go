@@ -16,14 +16,17 @@ const (
 )
 
 // list finds the files of the queue: the last unbroken run of them.
-func (q *Queue) list(es []vfs.Entry) {
+func (q *Queue) list(es []vfs.Entry) error {
 	size := q.set.o.FileSize
 	run := int64(0)
 	for _, e := range es {
 		base, err := strconv.ParseInt(e.Name, 10, 64)
-		if err != nil || e.Dir || base < 0 || base%size != 0 || len(e.Name) != 20 {
+		if err != nil || e.Dir || base < 0 || len(e.Name) != 20 {
 			q.set.o.Logger.Warn("consumequeue: not a file of a queue, ignored", "dir", q.dir, "file", e.Name)
 			continue
+		}
+		if err := q.checkSize(base, e.Size); err != nil {
+			return err
 		}
 		if run > 0 && base == q.endFile {
 			q.endFile += size
@@ -33,23 +36,31 @@ func (q *Queue) list(es []vfs.Entry) {
 		if run > 0 {
 			q.set.o.Logger.Error("consumequeue: files are missing, earlier ones are not read",
 				"dir", q.dir, "from", q.firstFile, "to", base)
+			if q.short < base {
+				q.short = -1
+			}
 		}
 		q.firstFile, q.endFile, run = base, base+size, 1
 	}
+	return nil
 }
 
-// recover finds the end of the queue. After a clean stop the last file is looked
-// at, otherwise the last three, entries must point ever further into the log,
-// and what stands behind the end is wiped.
+// recover finds the end of the queue: entries must point ever further into the log.
+// After a clean stop the last file is looked at, otherwise the last three, and what
+// stands behind the end is wiped. A queue with a short file ends there.
 func (q *Queue) recover(clean bool, s *tailScan) error {
 	size := q.set.o.FileSize
 	if q.firstFile == q.endFile {
 		return nil
 	}
-	s.q, s.strict, s.maxPhy = q, !clean, 0
+	clean = clean && q.short < 0
+	s.q, s.maxPhy = q, 0
 	base := q.endFile - size
 	if !clean {
 		base = max(q.firstFile, q.endFile-3*size)
+	}
+	if q.short >= 0 {
+		base = max(q.firstFile, min(base, q.short-size))
 	}
 	end := base / EntrySize
 	for ; base < q.endFile; base += size {
@@ -87,7 +98,6 @@ func (q *Queue) recover(clean bool, s *tailScan) error {
 
 type tailScan struct {
 	q      *Queue
-	strict bool
 	maxPhy int64
 	buf    [scanBlock]byte
 }
@@ -125,7 +135,7 @@ func (s *tailScan) take(e Entry) bool {
 	if e.Filler() {
 		return true
 	}
-	if e.Size <= 0 || e.PhyOffset < 0 || e.PhyOffset+int64(e.Size) < 0 || s.strict && e.PhyOffset < s.maxPhy {
+	if e.Size <= 0 || e.PhyOffset < 0 || e.PhyOffset+int64(e.Size) < 0 || e.PhyOffset < s.maxPhy {
 		return false
 	}
 	s.maxPhy = e.PhyOffset + int64(e.Size)

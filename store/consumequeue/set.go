@@ -19,8 +19,11 @@ type Options struct {
 	FS       vfs.FS
 	Dir      string // …/consumequeue
 	FileSize int64  // bytes, a multiple of EntrySize
-	MaxOpen  int    // files kept open
-	Logger   *slog.Logger
+	// WrittenSize is the FileSize that the files were written with, 0 when that is
+	// not known.
+	WrittenSize int64
+	MaxOpen     int // files kept open
+	Logger      *slog.Logger
 }
 
 // Set is all the consume queues of a store.
@@ -33,6 +36,10 @@ type Set struct {
 	// order in which they came; dispatcher.
 	dirty []*Queue
 	head  int
+	// whole counts the files of the right size, odd is the first that is shorter
+	// and not empty; Open.
+	whole int
+	odd   *SizeError
 
 	mu     sync.RWMutex
 	topics map[string]map[int32]*Queue
@@ -70,10 +77,12 @@ func Open(o Options) (*Set, error) {
 			if err != nil {
 				return nil, fmt.Errorf("consumequeue: %w", err)
 			}
-			q.list(es)
+			if err := q.list(es); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return s, nil
+	return s, s.checkShort()
 }
 
 // Recover finds the end of every queue and gives the furthest place in the log
@@ -135,7 +144,7 @@ func (s *Set) FindOrCreate(topic string, id int32) *Queue {
 	if q == nil {
 		name := strings.Clone(topic)
 		s.serial++
-		q = &Queue{Topic: name, ID: id, set: s, serial: s.serial, dir: filepath.Join(s.o.Dir, name, strconv.Itoa(int(id)))}
+		q = &Queue{Topic: name, ID: id, set: s, serial: s.serial, short: -1, dir: filepath.Join(s.o.Dir, name, strconv.Itoa(int(id)))}
 		qs[id] = q
 	}
 	return q

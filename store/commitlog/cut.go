@@ -1,0 +1,211 @@
+package commitlog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"github.com/merlinmq/merlin/protocol/message"
+	"github.com/merlinmq/merlin/store/vfs"
+)
+
+// Cut makes end the end of the log: the rest of its segment becomes zeros, and
+// writing goes on there. Later segments are moved to the directory Aside, unless
+// nothing was ever written to them. REQUIRES: the appender, nobody reads.
+func (l *Log) Cut(end int64) error {
+	segs := *l.segs.Load()
+	keep := slices.IndexFunc(segs, func(s *segment) bool { return s.base > end })
+	if keep < 0 {
+		keep = len(segs)
+	}
+	// One after the other from the end, so that a crash in between leaves no gap;
+	// and for good before the segment is shortened: only the last one may ever be
+	// found short.
+	for i := len(segs) - 1; i >= keep; i-- {
+		err := l.putAside(segs[i])
+		if err == nil {
+			err = l.o.FS.SyncDir(l.o.Dir)
+		}
+		if err != nil {
+			return fmt.Errorf("commitlog: cut: %w", err)
+		}
+		segs[i].release()
+	}
+	kept := slices.Clone(segs[:keep])
+	l.segs.Store(&kept)
+	l.cur = nil
+	if keep > 0 && end < kept[keep-1].base+l.o.SegmentSize {
+		l.cur = kept[keep-1]
+		f, err := l.cur.open()
+		if err == nil {
+			err = f.Truncate(end - l.cur.base)
+		}
+		if err == nil {
+			err = f.Allocate(l.o.SegmentSize)
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		if err != nil {
+			return fmt.Errorf("commitlog: cut %s at %d: %w", l.cur.path, end, err)
+		}
+	}
+	l.pos = end
+	l.max.Store(end)
+	l.flushed.Store(end)
+	return nil
+}
+
+// putAside takes a segment out of the log's directory: one that holds something
+// into Aside, under a name that no broker takes for a segment.
+func (l *Log) putAside(s *segment) error {
+	head := make([]byte, min(scanBuffer, s.size)) // nothing was written, or it begins here
+	f, err := s.open()
+	if err == nil {
+		err = vfs.ReadFull(f, head, 0)
+	}
+	if err != nil {
+		return err
+	}
+	if len(bytes.Trim(head, "\x00")) == 0 || l.o.Aside == "" {
+		return l.o.FS.Remove(s.path)
+	}
+	if err := vfs.MkdirDurable(l.o.FS, l.o.Aside); err != nil {
+		return err
+	}
+	to := ""
+	for n := 1; to == "" || vfs.Exists(l.o.FS, to); n++ {
+		to = filepath.Join(l.o.Aside, FileName(s.base)+"."+strconv.Itoa(n))
+	}
+	err = l.o.FS.Rename(s.path, to)
+	if errors.Is(err, syscall.EXDEV) { // another disk
+		if err = copyFile(l.o.FS, f, to, s.size); err == nil {
+			err = l.o.FS.Remove(s.path)
+		}
+	}
+	if err == nil {
+		err = l.o.FS.SyncDir(l.o.Aside)
+	}
+	if err != nil {
+		return err
+	}
+	l.o.Logger.Warn("commitlog: a file behind the end of the log is put aside, it can be deleted",
+		"file", s.path, "to", to, "offset", s.base, "size", s.size)
+	return nil
+}
+
+func copyFile(fs vfs.FS, from io.ReaderAt, to string, size int64) error {
+	f, err := fs.Open(to, vfs.Create)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, scanBuffer)
+	for at := int64(0); at < size && err == nil; at += int64(len(b)) {
+		b = b[:min(int64(len(b)), size-at)]
+		if err = vfs.ReadFull(from, b, at); err == nil {
+			_, err = f.WriteAt(b, at)
+		}
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// Fit says whether the log can be one in which the record before floor begins at
+// last (-1: there is none), and of which something else knows up to known.
+func (l *Log) Fit(last, floor, known int64) (bool, error) {
+	first := l.Min()
+	if floor <= first {
+		return true, nil // of what expired nothing is known
+	}
+	s := scanner{l: l, ours: math.MaxInt64, buf: make([]byte, 4096)}
+	if base := floor - l.o.SegmentSize; base >= 0 && l.SegmentOf(base) == base && !l.absent(base) {
+		if _, _, err := s.at(base); err != nil || s.blank {
+			return s.blank, err // a file that was missing and made again
+		}
+	}
+	if last < first || last >= floor {
+		return false, nil
+	}
+	if l.absent(l.SegmentOf(last)) {
+		return known > l.SegmentOf(last), nil // the files of the end are missing
+	}
+	n, _, err := s.at(last)
+	if err != nil || n == 0 || s.blank {
+		return false, err
+	}
+	end := last + int64(n)
+	if end == floor || l.SegmentOf(end)+l.o.SegmentSize != floor {
+		return end == floor, nil
+	}
+	_, _, err = s.at(end)
+	return s.blank, err
+}
+
+// Restore makes the segments that are missing up to end, which the log had. Each
+// holds nothing but a blank record: readers find nothing there, and the offsets are
+// not given out again. It gives end, or what lies behind it when it falls into a
+// segment that was restored. REQUIRES: the appender, before Scan.
+func (l *Log) Restore(end int64) (int64, error) {
+	segs := slices.Clone(*l.segs.Load())
+	for n := len(segs); n > 0 && segs[n-1].base+l.o.SegmentSize < end; n++ {
+		if segs[n-1].base+maxMissing*l.o.SegmentSize < end {
+			return end, &CorruptError{File: segs[n-1].path, Offset: segs[n-1].base, Reason: fmt.Sprintf(
+				"it is the last file, and the log went up to %d", end)}
+		}
+		s, err := l.restore(segs[n-1].base + l.o.SegmentSize)
+		if err != nil {
+			return end, err
+		}
+		segs = append(segs, s)
+	}
+	l.segs.Store(&segs)
+	// An earlier start may have been interrupted behind this.
+	s := scanner{l: l, ours: math.MaxInt64, buf: make([]byte, BlankSize)}
+	base := l.SegmentOf(end)
+	if l.absent(base) {
+		return end, nil
+	}
+	if _, _, err := s.at(base); err != nil {
+		return end, err
+	}
+	if s.blank {
+		return base + l.o.SegmentSize, nil
+	}
+	return end, nil
+}
+
+// restore makes the segment at base, with one blank record.
+func (l *Log) restore(base int64) (*segment, error) {
+	s := newSegment(l.o.FS, l.o.Dir, base, l.o.SegmentSize)
+	f, err := l.o.FS.Open(s.path, vfs.Create)
+	if err == nil {
+		var blank [BlankSize]byte
+		binary.BigEndian.PutUint32(blank[:], uint32(s.size))
+		binary.BigEndian.PutUint32(blank[4:], message.MagicBlank)
+		s.setLocked(f)
+		if _, err = f.WriteAt(blank[:], 0); err == nil {
+			err = f.Truncate(s.size) // a hole: it takes no room
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		if err == nil {
+			err = l.o.FS.SyncDir(l.o.Dir)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("commitlog: restore %s: %w", s.path, err)
+	}
+	l.o.Logger.Error("commitlog: a file of the log is missing, its messages are lost; it is made again without them",
+		"file", s.path, "offset", s.base, "bytes", s.size)
+	return s, nil
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/merlinmq/merlin/store/consumequeue"
+	"github.com/merlinmq/merlin/store/vfs"
+)
+
+// Beside each checkpoint stands where every consume queue ended at its floor. A queue
+// that a start finds shorter was damaged. docs/format/checkpoint.md.
+const (
+	endsName  = "queueends"
+	endsMagic = 0x4D4C5145 // "MLQE"
+	endsHead  = 4 + 4 + 16 // magic, version, floor, last record before it
+	endsFixed = 2 + 4 + 8 + 8
+)
+
+// queueEnd is where a queue ended.
+type queueEnd struct {
+	topic string
+	id    int32
+	max   int64 // queue offset behind the last entry
+	phy   int64 // where the record of the last entry ends in the log
+}
+
+// queueEnds is the content of the file for the queues as they are. REQUIRES: the
+// dispatcher, between two messages.
+func (s *Store) queueEnds(floor, last int64) []byte {
+	be := binary.BigEndian
+	b := be.AppendUint32(be.AppendUint32(nil, endsMagic), 1)
+	b = be.AppendUint64(be.AppendUint64(b, uint64(floor)), uint64(last))
+	for _, q := range s.queues.Queues() {
+		if q.Max() == 0 {
+			continue
+		}
+		b = append(be.AppendUint16(b, uint16(len(q.Topic))), q.Topic...)
+		b = be.AppendUint32(b, uint32(q.ID))
+		b = be.AppendUint64(be.AppendUint64(b, uint64(q.Max())), uint64(q.MaxPhy()))
+	}
+	return be.AppendUint32(b, crc32.ChecksumIEEE(b))
+}
+
+// loadQueueEnds reads the file and calls fn for each queue. A file that is not of
+// the checkpoint's floor says nothing; bad tells when it is damaged.
+func loadQueueEnds(f vfs.FS, path string, cp *checkpoint, fn func(queueEnd) error) (bad string, err error) {
+	b, err := vfs.ReadFile(f, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("store: ends of the queues: %w", err)
+	}
+	be, n := binary.BigEndian, len(b)-4
+	if n < endsHead || be.Uint32(b) != endsMagic || be.Uint32(b[4:]) != 1 || be.Uint32(b[n:]) != crc32.ChecksumIEEE(b[:n]) {
+		return fmt.Sprintf("%s of %d bytes is damaged", path, len(b)), nil
+	}
+	if int64(be.Uint64(b[8:])) != cp.floor || int64(be.Uint64(b[16:])) != cp.last {
+		return "", nil
+	}
+	for b = b[endsHead:n]; len(b) > 0; {
+		k := 0
+		if len(b) >= 2 {
+			k = int(be.Uint16(b))
+		}
+		if len(b) < k+endsFixed {
+			return path + " is damaged", nil
+		}
+		e := queueEnd{topic: string(b[2 : 2+k])}
+		b = b[2+k:]
+		e.id, e.max, e.phy = int32(be.Uint32(b)), int64(be.Uint64(b[4:])), int64(be.Uint64(b[12:]))
+		b = b[20:]
+		if err := fn(e); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// lacking finds the queues that end before the place where they ended at the floor,
+// and says so.
+func (s *Store) lacking() (qs []*consumequeue.Queue, err error) {
+	if !s.cp.known {
+		return nil, nil
+	}
+	bad, err := loadQueueEnds(s.fs, s.path(endsName), &s.cp, func(e queueEnd) error {
+		if e.phy <= max(s.clog.Min(), s.deleted.place(e.topic, e.id)) || !consumequeue.ValidTopic(e.topic) || e.id < 0 {
+			return nil // nothing of it has to be there
+		}
+		q := s.queues.FindOrCreate(strings.Clone(e.topic), e.id)
+		if q.Max() >= e.max {
+			last, ok, err := q.Get(e.max - 1)
+			if err != nil || ok && last.PhyOffset+int64(last.Size) == e.phy || ok && last.Filler() {
+				return err
+			}
+		}
+		s.log.Warn("store: a consume queue is damaged, it is built again from the log", "topic", e.topic, "queue", e.id,
+			"file", filepath.Join(s.o.StorePathRootDir, "consumequeue", e.topic, fmt.Sprint(e.id)), "end", q.Max(), "was", e.max)
+		qs = append(qs, q)
+		return s.rewind(q, e.max-1)
+	})
+	if bad != "" {
+		s.log.Warn("store: damage of consume queues is not noticed by this start", "reason", bad)
+	}
+	return qs, err
+}
+
+// rewind takes off the entries of a queue from end on, and those before whose records
+// are not there.
+func (s *Store) rewind(q *consumequeue.Queue, end int64) error {
+	end = min(end, q.Max())
+	for n := 0; n < nearCount && end > q.Min(); n++ {
+		e, ok, err := q.Get(end - 1)
+		if err != nil {
+			return err
+		}
+		if ok && !e.Filler() {
+			if size, valid, err := s.clog.Valid(e.PhyOffset); err != nil || valid && size == int(e.Size) {
+				return errors.Join(err, s.queues.Rewind(q, end))
+			}
+		}
+		end--
+	}
+	return s.queues.Rewind(q, 0)
+}
+
+// replaceFile gives a small file a new content, all or nothing.
+func replaceFile(f vfs.FS, path string, b []byte) error {
+	next := path + ".tmp"
+	h, err := f.Open(next, vfs.Create)
+	if err == nil {
+		if err = h.Truncate(0); err == nil {
+			_, err = h.WriteAt(b, 0)
+		}
+		if err == nil {
+			err = h.Sync()
+		}
+		err = errors.Join(err, h.Close())
+	}
+	if err == nil {
+		err = f.Rename(next, path)
+	}
+	if err == nil {
+		err = f.SyncDir(filepath.Dir(path))
+	}
+	return err
+}
