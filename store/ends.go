@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
-	"strings"
 
 	"github.com/merlinmq/merlin/store/consumequeue"
 	"github.com/merlinmq/merlin/store/vfs"
@@ -33,10 +32,10 @@ type queueEnd struct {
 // queueEnds is the content of the file for the queues as they are. REQUIRES: the
 // dispatcher, between two messages.
 func (s *Store) queueEnds(floor, last int64) []byte {
-	be := binary.BigEndian
-	b := be.AppendUint32(be.AppendUint32(nil, endsMagic), 1)
+	be, qs := binary.BigEndian, s.queues.Queues()
+	b := be.AppendUint32(be.AppendUint32(make([]byte, 0, endsHead+len(qs)*64), endsMagic), 1)
 	b = be.AppendUint64(be.AppendUint64(b, uint64(floor)), uint64(last))
-	for _, q := range s.queues.Queues() {
+	for _, q := range qs {
 		if q.Max() == 0 {
 			continue
 		}
@@ -93,7 +92,10 @@ func (s *Store) lacking() (qs []*consumequeue.Queue, err error) {
 		if e.phy <= max(s.clog.Min(), s.deleted.place(e.topic, e.id)) || !consumequeue.ValidTopic(e.topic) || e.id < 0 {
 			return nil // nothing of it has to be there
 		}
-		q := s.queues.FindOrCreate(strings.Clone(e.topic), e.id)
+		q := s.queues.FindOrCreate(e.topic, e.id)
+		if q.Max() == e.max && q.MaxPhy() == e.phy {
+			return nil
+		}
 		if q.Max() >= e.max {
 			last, ok, err := q.Get(e.max - 1)
 			if err != nil || ok && last.PhyOffset+int64(last.Size) == e.phy || ok && last.Filler() {

@@ -193,6 +193,19 @@ func (s storeDir) flushedTime() (int64, error) {
 	return int64(binary.BigEndian.Uint64(b)), nil
 }
 
+// floor is the durable floor of the checkpoint, 0 without one
+// (docs/format/checkpoint.md).
+func (s storeDir) floor() (int64, error) {
+	b, err := os.ReadFile(filepath.Join(s.path, "checkpoint"))
+	if errors.Is(err, os.ErrNotExist) || err == nil && (len(b) < 296 || string(b[256:260]) != "MLFL") {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return int64(binary.BigEndian.Uint64(b[288:])), nil
+}
+
 // after gives the place of the first record from an offset on (the start of a
 // record) that is younger than ms, or the end of the log.
 func (s storeDir) after(from, ms int64) (int64, error) {

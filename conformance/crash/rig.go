@@ -296,8 +296,25 @@ func (r *Rig) damage(damages []Damage) error {
 	return nil
 }
 
-// cut chooses the place behind which the log may be destroyed.
+// cut chooses the place behind which the log may be destroyed: behind all that was
+// promised, and never below the durable floor, where no crash tears anything.
 func (r *Rig) cut() (int64, error) {
+	cut, err := r.promised()
+	if err != nil {
+		return 0, err
+	}
+	floor, err := r.dir.floor()
+	if err != nil {
+		return 0, err
+	}
+	if cut = max(cut, floor); !r.o.Sync {
+		r.history.Cut(cut)
+	}
+	return cut, nil
+}
+
+// promised is the end of what the flush mode promises.
+func (r *Rig) promised() (int64, error) {
 	if r.o.Sync {
 		cut := r.history.End()
 		if last := r.history.LastAcked(); last >= 0 {
@@ -313,12 +330,7 @@ func (r *Rig) cut() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	cut, err := r.dir.after(r.durable, ms)
-	if err != nil {
-		return 0, err
-	}
-	r.history.Cut(cut)
-	return cut, nil
+	return r.dir.after(r.durable, ms)
 }
 
 // check reads everything twice and compares.
