@@ -390,3 +390,61 @@ func TestDamage_FilesOfAnotherStore(t *testing.T) {
 		}
 	}
 }
+
+// The newest file of a store that was closed is zeroed: its messages are lost, with a
+// line, and their offsets are not given out again.
+func TestDamage_NewestFileIsZeroed(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		mem := vfs.NewMem()
+		o := small(mem)
+		s := open(t, o)
+		var last PutResult
+		for i := range 60 {
+			last = put(t, s, msg("T", 0, damageBody(i)))
+		}
+		settled(t, s)
+		require.True(t, s.cleaner.do(func() { require.NoError(t, s.cleaner.checkpoint()) }))
+		image := killed(t, mem)
+		require.NoError(t, s.Close())
+		if clean {
+			image = mem
+		}
+		base := last.PhyOffset - last.PhyOffset%o.FileSizeCommitLog
+		overwrite(t, image, o, base, make([]byte, o.FileSizeCommitLog))
+		lines := &strings.Builder{}
+		o.FS, o.Logger = image, slog.New(slog.NewTextHandler(lines, nil))
+		s = open(t, o)
+		require.Contains(t, lines.String(), "file=/store/commitlog/"+commitlog.FileName(base))
+		require.NotZero(t, s.Damage().Pieces)
+		r := put(t, s, msg("T", 0, "next"))
+		require.EqualValues(t, 60, r.QueueOffset)
+		require.GreaterOrEqual(t, r.PhyOffset, last.PhyOffset)
+		require.Equal(t, damageBody(0), readable(t, s, "T", 0)[0])
+	}
+}
+
+// Files of a consume queue that are gone are noticed, the first as well as the last.
+func TestDamage_MissingQueueFiles(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		for _, file := range []int{0, 1, 3} {
+			mem := vfs.NewMem()
+			o := small(mem)
+			s := open(t, o)
+			for i := range 100 {
+				put(t, s, msg("T", 0, fmt.Sprint(i)))
+			}
+			settled(t, s)
+			require.True(t, s.cleaner.do(func() { require.NoError(t, s.cleaner.checkpoint()) }))
+			image := killed(t, mem)
+			require.NoError(t, s.Close())
+			if clean {
+				image = mem
+			}
+			require.NoError(t, image.Remove(files(t, image, "/store/consumequeue/T/0")[file]))
+			o.FS = image
+			s = open(t, o)
+			require.Len(t, readAll(t, s, "T", 0, 0), 100)
+			require.EqualValues(t, 100, put(t, s, msg("T", 0, "next")).QueueOffset)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"math"
 	"path/filepath"
 
 	"github.com/merlinmq/merlin/store/consumequeue"
@@ -17,14 +18,15 @@ import (
 const (
 	endsName  = "queueends"
 	endsMagic = 0x4D4C5145 // "MLQE"
-	endsHead  = 4 + 4 + 16 // magic, version, floor, last record before it
-	endsFixed = 2 + 4 + 8 + 8
+	endsHead  = 4 + 4 + 24 // magic, version, floor, last record before it, start of the log
+	endsFixed = 2 + 4 + 24
 )
 
 // queueEnd is where a queue ended.
 type queueEnd struct {
 	topic string
 	id    int32
+	min   int64 // first queue offset whose record was in the log
 	max   int64 // queue offset behind the last entry
 	phy   int64 // where the record of the last entry ends in the log
 }
@@ -34,21 +36,25 @@ type queueEnd struct {
 func (s *Store) queueEnds(floor, last int64) []byte {
 	be, qs := binary.BigEndian, s.queues.Queues()
 	b := be.AppendUint32(be.AppendUint32(make([]byte, 0, endsHead+len(qs)*64), endsMagic), 1)
-	b = be.AppendUint64(be.AppendUint64(b, uint64(floor)), uint64(last))
+	for _, v := range []int64{floor, last, s.clog.Min()} {
+		b = be.AppendUint64(b, uint64(v))
+	}
 	for _, q := range qs {
 		if q.Max() == 0 {
 			continue
 		}
 		b = append(be.AppendUint16(b, uint16(len(q.Topic))), q.Topic...)
 		b = be.AppendUint32(b, uint32(q.ID))
-		b = be.AppendUint64(be.AppendUint64(b, uint64(q.Max())), uint64(q.MaxPhy()))
+		for _, v := range []int64{q.Min(), q.Max(), q.MaxPhy()} {
+			b = be.AppendUint64(b, uint64(v))
+		}
 	}
 	return be.AppendUint32(b, crc32.ChecksumIEEE(b))
 }
 
 // loadQueueEnds reads the file and calls fn for each queue. A file that is not of
-// the checkpoint's floor says nothing; bad tells when it is damaged.
-func loadQueueEnds(f vfs.FS, path string, cp *checkpoint, fn func(queueEnd) error) (bad string, err error) {
+// the checkpoint's floor says nothing; first is where the log begins now; bad tells when it is damaged.
+func loadQueueEnds(f vfs.FS, path string, cp *checkpoint, first int64, fn func(queueEnd) error) (bad string, err error) {
 	b, err := vfs.ReadFile(f, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -63,6 +69,7 @@ func loadQueueEnds(f vfs.FS, path string, cp *checkpoint, fn func(queueEnd) erro
 	if int64(be.Uint64(b[8:])) != cp.floor || int64(be.Uint64(b[16:])) != cp.last {
 		return "", nil
 	}
+	expired := int64(be.Uint64(b[24:])) != first
 	for b = b[endsHead:n]; len(b) > 0; {
 		k := 0
 		if len(b) >= 2 {
@@ -73,8 +80,10 @@ func loadQueueEnds(f vfs.FS, path string, cp *checkpoint, fn func(queueEnd) erro
 		}
 		e := queueEnd{topic: string(b[2 : 2+k])}
 		b = b[2+k:]
-		e.id, e.max, e.phy = int32(be.Uint32(b)), int64(be.Uint64(b[4:])), int64(be.Uint64(b[12:]))
-		b = b[20:]
+		e.id, e.min, e.max, e.phy = int32(be.Uint32(b)), int64(be.Uint64(b[4:])), int64(be.Uint64(b[12:])), int64(be.Uint64(b[20:]))
+		if b = b[28:]; expired {
+			e.min = math.MaxInt64 // the queue may begin later now
+		}
 		if err := fn(e); err != nil {
 			return "", err
 		}
@@ -88,23 +97,26 @@ func (s *Store) lacking() (qs []*consumequeue.Queue, err error) {
 	if !s.cp.known {
 		return nil, nil
 	}
-	bad, err := loadQueueEnds(s.fs, s.path(endsName), &s.cp, func(e queueEnd) error {
+	bad, err := loadQueueEnds(s.fs, s.path(endsName), &s.cp, s.clog.Min(), func(e queueEnd) error {
 		if e.phy <= max(s.clog.Min(), s.deleted.place(e.topic, e.id)) || !consumequeue.ValidTopic(e.topic) || e.id < 0 {
 			return nil // nothing of it has to be there
 		}
 		q := s.queues.FindOrCreate(e.topic, e.id)
-		if q.Max() == e.max && q.MaxPhy() == e.phy {
+		began := q.Min() <= e.min
+		if began && q.Max() == e.max && q.MaxPhy() == e.phy {
 			return nil
 		}
-		if q.Max() >= e.max {
+		if began && q.Max() >= e.max {
 			last, ok, err := q.Get(e.max - 1)
 			if err != nil || ok && last.PhyOffset+int64(last.Size) == e.phy || ok && last.Filler() {
 				return err
 			}
 		}
 		s.log.Warn("store: a consume queue is damaged, it is built again from the log", "topic", e.topic, "queue", e.id,
-			"file", filepath.Join(s.o.StorePathRootDir, "consumequeue", e.topic, fmt.Sprint(e.id)), "end", q.Max(), "was", e.max)
-		qs = append(qs, q)
+			"file", filepath.Join(s.o.StorePathRootDir, "consumequeue", e.topic, fmt.Sprint(e.id)), "from", q.Min(), "to", q.Max(), "was", e.max)
+		if qs = append(qs, q); !began {
+			return s.queues.Rewind(q, 0) // its first files are gone
+		}
 		return s.rewind(q, e.max-1)
 	})
 	if bad != "" {

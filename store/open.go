@@ -57,6 +57,7 @@ type Store struct {
 	// replayFrom is where the recovery began to read.
 	replayFrom int64
 	damage     Damage // what the recovery found
+	hurt       bool   // the record before the floor is damaged; recovery's
 
 	unreadLines, damageLines lines // about reads that failed, and damaged messages
 	faults                   faultCounts

@@ -95,6 +95,10 @@ func (s *Store) recover(owner lastOwner) error {
 		s.log.Warn("store: the log is cut at a record that was not written whole", "offset", end,
 			"file", s.clog.Path(end), "at", end-s.clog.SegmentOf(end), "durable", p.floor, "reason", why)
 	}
+	if why == "" && known > end {
+		s.log.Warn("store: the log ends before the last record that a consume queue knows", "offset", end,
+			"file", s.clog.Path(end), "at", end-s.clog.SegmentOf(end), "durable", p.floor, "known", known)
+	}
 	if n := s.damage.Pieces; n > toldDamage {
 		s.log.Error("store: the log is damaged, not every place was told", "places", n, "bytes", s.damage.Bytes)
 	}
@@ -110,6 +114,17 @@ func (s *Store) checkFloor(known int64) error {
 		return nil
 	}
 	fits, err := s.clog.Fit(s.cp.last, s.cp.floor, known)
+	if err == nil && !fits {
+		// Is the record damaged? A queue may know it.
+		var at, size int64
+		a := anchors{s: s}
+		if at, size, fits, err = a.known(s.cp.last); fits {
+			fits = at == s.cp.last && (at+size == s.cp.floor || s.clog.SegmentOf(at)+s.clog.SegmentSize() == s.cp.floor)
+		}
+		if s.hurt = fits; fits {
+			s.log.Error("store: the log is damaged before its floor", "file", s.clog.Path(at), "at", at-s.clog.SegmentOf(at), "offset", at)
+		}
+	}
 	if err != nil || fits {
 		s.dispatch.last = s.cp.last
 		return err
@@ -225,6 +240,9 @@ func (s *Store) plan(owner lastOwner, clean bool, segs []int64, known, indexed i
 		p.floor, err = s.clog.Restore(s.cp.floor)
 		if p.from = s.cp.replay; clean || p.floor > s.cp.floor {
 			p.from = p.floor
+		}
+		if s.hurt {
+			p.from = min(p.from, s.clog.SegmentOf(s.cp.last))
 		}
 	case owner.merlin:
 		p.floor = owner.since
