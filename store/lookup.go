@@ -21,6 +21,11 @@ var ErrNoRecord = errors.New("store: no record at this offset")
 // QueueEntry is one entry of a consume queue.
 type QueueEntry = consumequeue.Entry
 
+// maxQueryBytes bounds the records of a QueryResult when it has more than one.
+// Java's answer to QUERY_MESSAGE has no such bound, and beyond 16 MiB its clients
+// close the connection on it.
+const maxQueryBytes = 8 << 20
+
 // QueryResult is what Query found.
 type QueryResult struct {
 	Records [][]byte // in the order of the log; the caller's own
@@ -217,6 +222,7 @@ func (s *Store) Query(topic, key string, limit int, begin, end int64) (QueryResu
 			return out, err
 		}
 		slices.Sort(phys)
+		size := 0
 		for _, p := range slices.Compact(phys) {
 			rec, err := s.recordAt(p)
 			if errors.Is(err, ErrNoRecord) {
@@ -224,6 +230,9 @@ func (s *Store) Query(topic, key string, limit int, begin, end int64) (QueryResu
 			}
 			if err != nil {
 				return out, err
+			}
+			if size += len(rec); size > maxQueryBytes && len(out.Records) > 0 {
+				break
 			}
 			out.Records = append(out.Records, rec)
 		}

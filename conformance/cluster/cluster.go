@@ -42,6 +42,8 @@ type Cluster interface {
 	// BrokerProcess is the process id of the broker that was started last, and
 	// whether it still runs.
 	BrokerProcess() (pid int, runs bool)
+	// NameServerProcess is the same for the name server.
+	NameServerProcess() (pid int, runs bool)
 	// RestartNameServer stops the name server and starts it again.
 	RestartNameServer() error
 	// Logs are the last lines of both servers.

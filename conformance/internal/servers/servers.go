@@ -208,6 +208,16 @@ func (c *Cluster) BrokerProcess() (pid int, runs bool) {
 	}
 }
 
+// NameServerProcess is the same for the name server.
+func (c *Cluster) NameServerProcess() (pid int, runs bool) {
+	select {
+	case <-c.ns.done:
+		return c.ns.cmd.Process.Pid, false
+	default:
+		return c.ns.cmd.Process.Pid, true
+	}
+}
+
 // Ready says whether the broker answers and its cluster's topic has a route.
 func (c *Cluster) Ready(ctx context.Context) error {
 	if _, err := probe.Do(ctx, c.BrokerAddr(), probe.TopicStats, map[string]string{"topic": ClusterName}, nil); err != nil {
