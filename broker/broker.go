@@ -45,6 +45,10 @@ import (
 // (ClientHousekeepingService).
 const housekeepingEvery = 10 * time.Second
 
+// groupCost is what a consumer group may cost with its retry topic, in the tables
+// here and at the name server, in their files and in each registration.
+const groupCost = 8 << 10
+
 // parkedLimit bounds the parked requests.
 const parkedLimit = 100_000
 
@@ -167,6 +171,7 @@ func (b *Broker) load() error {
 	}
 	b.groups, err = group.Load(group.Options{
 		Files: b.opts.Files, Path: filepath.Join(dir, "subscriptionGroup.json"), Logger: b.log, Now: now,
+		Limit: int(min(group.DefaultLimit, b.budget.Limit()/groupCost)),
 		Config: func() group.Config {
 			c := b.opts.Config.Get()
 			return group.Config{AutoCreate: c.AutoCreateSubscriptionGroup, CreateSystem: c.EnableCreateSysGroup}

@@ -45,7 +45,13 @@ type Options struct {
 	Config func() Config
 	Logger *slog.Logger
 	Now    func() int64 // ms, for data versions
+	// Limit is the number of groups from which on none is created on its own: who
+	// may connect may name groups. 0 = DefaultLimit.
+	Limit int
 }
+
+// DefaultLimit is the Limit of a Table that is given none.
+const DefaultLimit = 100_000
 
 // Table holds the groups.
 type Table struct {
@@ -60,9 +66,6 @@ type Table struct {
 	saver *configfile.Saver // changes that come together share one write
 }
 
-// maxGroups is the number of groups from which on none is created on its own:
-// whoever may connect may name groups.
-const maxGroups = 100_000
 
 type file struct {
 	DataVersion            body.DataVersion                        `json:"dataVersion"`
@@ -75,6 +78,9 @@ type file struct {
 func Load(opts Options) (*Table, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Limit == 0 {
+		opts.Limit = DefaultLimit
 	}
 	t := &Table{opts: opts, forbidden: map[string]map[string]int32{}}
 	t.saver = configfile.NewSaver(t.write)
@@ -162,8 +168,8 @@ func (t *Table) create(name string) (c *body.SubscriptionGroupConfig, fresh bool
 	if c := t.Find(name); c != nil {
 		return c, false
 	}
-	if t.count >= maxGroups {
-		t.opts.Logger.Warn("consumer group not created: there are too many", "group", name, "limit", maxGroups)
+	if t.count >= t.opts.Limit {
+		t.opts.Logger.Warn("consumer group not created: there are too many", "group", name, "limit", t.opts.Limit)
 		return nil, false
 	}
 	n := body.NewSubscriptionGroupConfig(strings.Clone(name))

@@ -176,8 +176,9 @@ func TestAttacks_NobodyIsDisturbed(t *testing.T) {
 			cancel()
 			close(stop)
 			most := <-peak
-			fmt.Printf("%-28s at the %-11s %4d connections, thrown out %5d times: %6.0f msg/s, alone %6.0f; memory at most %3d and %3d MiB\n",
-				r.name, at.what, r.conns, n, beside, alone, most[0]>>20, most[1]>>20)
+			after := s.rate(300 * time.Millisecond)
+			fmt.Printf("%-28s at the %-11s %4d connections, thrown out %5d times: %6.0f msg/s, alone %6.0f, afterwards %6.0f; memory at most %3d and %3d MiB\n",
+				r.name, at.what, r.conns, n, beside, alone, after, most[0]>>20, most[1]>>20)
 			worst = max(worst, most[0], most[1])
 			if err := s.failed.Load(); err != nil {
 				require.NoError(t, *err, "an honest send failed beside %s", r.name)
