@@ -239,6 +239,22 @@ func TestProducers_PickAndClient(t *testing.T) {
 	require.Nil(t, p.Pick("P"))
 }
 
+// What pulls bring is remembered up to a bound, however many groups, topics and
+// tags they name.
+func TestConsumers_PulledIsBounded(t *testing.T) {
+	c := NewConsumers(ConsumerOptions{Clock: clock.NewManual(time.UnixMilli(1000))})
+	for i := range 2000 {
+		s := body.SubscriptionData{Topic: fmt.Sprintf("T%d", i), SubString: strings.Repeat("x", 16<<10)}
+		c.RememberPull(fmt.Sprintf("G%d", i%100), &s)
+		require.LessOrEqual(t, c.pulledBytes, maxPulled)
+		require.NotNil(t, c.Pulled(fmt.Sprintf("G%d", i%100), s.Topic, s.SubString, "", 0), "the newest is there")
+	}
+	require.Nil(t, c.Subscription("G0", "T0"), "the first are forgotten")
+	huge := body.SubscriptionData{Topic: "T", SubString: strings.Repeat("x", 1<<20)}
+	c.RememberPull("G", &huge)
+	require.Nil(t, c.Subscription("G", "T"))
+}
+
 // A client that locks without bound gets its share, and when all places are taken
 // the client with most of them loses them.
 func TestLocks_AreBounded(t *testing.T) {

@@ -40,6 +40,8 @@ type Consumers struct {
 	groups map[string]*Group
 	peers  map[Peer]map[string]*Group    // the groups of a connection, by name
 	pulled map[string]map[string]*pulled // what came with pulls, by group and topic
+
+	pulledBytes int // what pulled takes
 }
 
 // Group is one consumer group with at least one channel.

@@ -66,7 +66,6 @@ type Table struct {
 	saver *configfile.Saver // changes that come together share one write
 }
 
-
 type file struct {
 	DataVersion            body.DataVersion                        `json:"dataVersion"`
 	ForbiddenTable         map[string]map[string]int32             `json:"forbiddenTable"`
