@@ -34,7 +34,7 @@ var (
 // operator would in a container of that size.
 const (
 	memoryLimit = 512 << 20
-	goLimit     = "420MiB"
+	goLimit     = "340MiB"
 )
 
 // raid is one kind of attack: conns connections, each of which sends what frames

@@ -33,13 +33,13 @@ func Broker(getenv func(string) string) {
 
 // Memory is how many bytes this process may use, by the machine, its control
 // groups and GOMEMLIMIT; 0 when nothing is known. When the environment sets no
-// GOMEMLIMIT the collector gets one at three quarters of it: the log's own memory
-// and the page cache have the rest.
+// GOMEMLIMIT the collector gets one at two thirds of it: the log's own memory, the
+// buffers of sockets and the page cache have the rest.
 func Memory(getenv func(string) string) int64 {
 	limit := debug.SetMemoryLimit(-1)
 	n := budget.Machine{ReadFile: os.ReadFile, GoLimit: limit}.Memory()
 	if n > 0 && getenv("GOMEMLIMIT") == "" && limit == math.MaxInt64 {
-		debug.SetMemoryLimit(n / 4 * 3)
+		debug.SetMemoryLimit(n / 3 * 2)
 	}
 	return n
 }
