@@ -203,6 +203,33 @@ func TestLane_FieldsCount(t *testing.T) {
 	eventually(t, "all is given back", func() bool { return lane.bytes.Load() == 0 })
 }
 
+// A peer that floods and goes does not keep the server busy with all that lies in
+// the buffers; what it asked just before still counts.
+func TestServer_FloodOfOneWhoLeft(t *testing.T) {
+	const n = 10 * maxLate
+	var handled atomic.Int32
+	entered, left := make(chan struct{}), make(chan struct{})
+	rs := NewRoutes()
+	rs.Handle(10, nil, func(*Request) (*Answer, error) {
+		if handled.Add(1) == 1 {
+			close(entered)
+			<-left
+		}
+		return &Answer{}, nil
+	})
+	var evs events
+	s, addr := serve(t, ServerOptions{Routes: rs, Events: evs.add})
+	p := dialRaw(t, addr)
+	p.send([]byte(strings.Repeat(string(frameOf(10, 1, wire.FlagOneway, "")), n)))
+	<-entered
+	require.NoError(t, p.Close())
+	eventually(t, "the server knows that it left", func() bool { return !s.Conns()[0].Alive() })
+	close(left)
+	eventually(t, "it is over", func() bool { return evs.count(Closed) == 1 })
+	require.GreaterOrEqual(t, int(handled.Load()), maxLate)
+	require.Less(t, int(handled.Load()), n/2)
+}
+
 // A TLS handshake that stalls has the time of a frame, however it dribbles.
 func TestFrameTimeout_Handshake(t *testing.T) {
 	ck := clock.NewManual(time.UnixMilli(1_000_000))

@@ -25,6 +25,8 @@ const (
 	// leastRate is the slowest a long frame may come, in bytes a second, once
 	// FrameTimeout is over.
 	leastRate = 64 << 10
+	// maxLate is how many frames are handled after the peer has gone.
+	maxLate = 4096
 )
 
 // input is what a connection's wake-ups remember.
@@ -34,6 +36,7 @@ type input struct {
 	behind bool // more was read while the last wake-up ran
 	head   []byte
 
+	late    int   // frames handled after the peer had gone
 	charged int64 // for the beginning of a frame that is kept
 	began   int64 // ms: when it came, 0 = none is kept
 	size    int   // of the whole frame as known when due was set
@@ -216,6 +219,14 @@ func (w *wakeup) frame(frame []byte) error {
 	c := w.conn
 	if c.quit.Load() {
 		return nil // a handler closed it: what follows is not handled any more
+	}
+	if c.dead.Load() {
+		// The peer has gone. What it asked before still counts, but not without
+		// end: it would keep the server busy long after it left.
+		if c.in.late++; c.in.late > maxLate {
+			c.quit.Store(true)
+			return nil
+		}
 	}
 	r := w.get()
 	r.once = len(frame) > keepBelow
