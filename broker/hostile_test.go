@@ -75,3 +75,13 @@ func TestLock_IsBounded(t *testing.T) {
 	require.Zero(t, a.Code, a.Remark)
 	require.LessOrEqual(t, r.locks.Len(), 20_000)
 }
+
+// The settings of the budget are those of both ports.
+func TestBudget_Settings(t *testing.T) {
+	r := newRig(t, "merlinPeerMemoryBytes=50000000\nmerlinPeerShareBytes=1000000")
+	require.EqualValues(t, 50_000_000, r.budget.Limit())
+	require.EqualValues(t, 1_000_000, r.budget.Share())
+	r.send("T", 0, "x")
+	used := r.budget.Used()
+	require.Positive(t, used, "the connection is charged")
+}
