@@ -152,13 +152,13 @@ func TestAttacks_NobodyIsDisturbed(t *testing.T) {
 	broker, _ := c.BrokerProcess()
 	names, _ := c.NameServerProcess()
 	guard(t, broker, names)
-	prepareStore(t, c.BrokerAddr())
+	stored := prepareStore(t, c.BrokerAddr())
 	s := startSenders(c.BrokerAddr())
 	asked := startAsking(c.NameServer())
 	s.rate(500 * time.Millisecond) // warm
 	alone := s.rate(time.Second)
 	var worst int64
-	for _, r := range raids(t, c) {
+	for _, r := range raids(t, stored) {
 		if !strings.Contains(r.name, *only) {
 			continue
 		}
@@ -239,8 +239,9 @@ func (a *asking) halt() error {
 	return a.err()
 }
 
-// prepareStore stores what the attacks ask for: messages of 4 MiB with one key.
-func prepareStore(t *testing.T, addr string) {
+// prepareStore stores what the attacks ask for: messages of 4 MiB with one key. It
+// gives their offsets in the log.
+func prepareStore(t *testing.T, addr string) (at []int64) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, probe.PutTopic(ctx, addr, "big", 1))
@@ -254,5 +255,11 @@ func prepareStore(t *testing.T, addr string) {
 		}}, make([]byte, 4<<20-1024))
 		require.NoError(t, err)
 		require.Zero(t, a.Code, a.Remark)
+		id, _ := a.Lookup("msgId")
+		require.Greater(t, len(id), 16)
+		phy, err := strconv.ParseInt(id[len(id)-16:], 16, 64)
+		require.NoError(t, err)
+		at = append(at, phy)
 	}
+	return at
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/merlinmq/merlin/conformance/cluster"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
@@ -29,23 +28,25 @@ func once(b []byte) func(int, int) []byte {
 // always sends b again and again.
 func always(b []byte) func(int, int) []byte { return func(int, int) []byte { return b } }
 
-// raids are the attacks, in the order of docs/HOSTILE.md.
-func raids(t *testing.T, _ cluster.Cluster) []raid {
+// raids are the attacks on a broker with large messages at these offsets, and on
+// its name server.
+func raids(t *testing.T, stored []int64) []raid {
 	half := packet(protocol.SendMessageV2.Code, 0, nil, make([]byte, 15<<20+700<<10))
 	half = half[:len(half)-4096]
 	unknown := packet(protocol.Code(9999), 0, nil, nil)
 	unknownOneway := packet(protocol.Code(9999), wire.FlagOneway, nil, nil)
 	route := packet(protocol.GetRouteInfoByTopic.Code, 0, &header.GetRouteInfoRequest{Topic: wire.Some("big")}, nil)
-	view := func(phy int64) []byte {
-		return packet(protocol.ViewMessageByID.Code, 0, &header.ViewMessageRequest{Offset: wire.Some(phy)}, nil)
+	var views []byte
+	for _, phy := range stored[:15] {
+		views = append(views, packet(protocol.ViewMessageByID.Code, 0, &header.ViewMessageRequest{Offset: wire.Some(phy)}, nil)...)
 	}
 	query := packet(protocol.QueryMessage.Code, 0, &header.QueryMessageRequest{Topic: wire.Some("big"), Key: wire.Some("key"),
 		MaxNum: wire.Some(int32(64)), BeginTimestamp: wire.Some(int64(0)), EndTimestamp: wire.Some(int64(1 << 50))}, nil)
-	_ = view
 	rs := []raid{
 		{name: "half frames", conns: 150, frames: once(half)},
 		{name: "headers of empty fields", conns: 50, frames: once(emptyFields(2 << 20))},
 		{name: "deep JSON", conns: 20, frames: once(deepHeader(1 << 20)), again: true},
+		{name: "unread views", conns: 60, frames: once(views)},
 		{name: "unread queries", conns: 60, frames: turns(query, 64)},
 		{name: "read queries", conns: 8, frames: turns(query, 8), reads: true},
 		{name: "unread pulls", conns: 100, frames: func(_, n int) []byte {
