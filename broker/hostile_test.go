@@ -31,7 +31,7 @@ func TestBatch_DoesNotMultiply(t *testing.T) {
 		b.ReportAllocs()
 		for range b.N {
 			a := r.call(protocol.SendBatchMessage.Code, h, entries)
-			require.Equal(t, protocol.MessageIllegal, protocol.ResponseCode(a.Code))
+			require.Equal(t, protocol.SystemError, protocol.ResponseCode(a.Code))
 			require.Contains(t, a.Remark, "bytes of properties")
 		}
 	}).AllocedBytesPerOp()

@@ -14,10 +14,12 @@ import (
 	"github.com/merlinmq/merlin/remoting"
 )
 
-// encodeSlack is what the records of a batch may have beyond maxMessageSize
-// (MessageExtEncoder keeps 64 KiB beside the body), and recordFixed what a record
-// has beside its texts.
+// maxGrowth is how many times maxMessageSize the records of a batch may have,
+// beside encodeSlack, and recordFixed what a record has beside its texts. Java's
+// MessageExtEncoder has no bound: its buffer grows until the direct memory is used
+// up, and the OutOfMemoryError is the answer, with SYSTEM_ERROR.
 const (
+	maxGrowth   = 2
 	encodeSlack = 64 << 10
 	recordFixed = 91
 )
@@ -58,7 +60,7 @@ func (h *Handler) acceptBatch(cfg *config.Config, r *remoting.Request, o *one, t
 	// The header's properties stand in every record: what a short frame would grow
 	// to is known before anything is built.
 	common := added.Append(nil, q.Properties.V, &none, "")
-	most, size := int(cfg.MaxMessageSize)+encodeSlack, 0
+	most, size := maxGrowth*int(cfg.MaxMessageSize)+encodeSlack, 0
 	err = message.DecodeBatchBody(r.Cmd.Body, func(e message.BatchEntry) error {
 		size += recordFixed + len(o.topic) + len(e.Body) + len(e.Properties) + len(common)
 		if size > most {
@@ -76,7 +78,7 @@ func (h *Handler) acceptBatch(cfg *config.Config, r *remoting.Request, o *one, t
 		return nil
 	})
 	if errors.Is(err, errBatchTooLarge) {
-		return h.refuse(cfg, protocol.MessageIllegal, fmt.Sprintf("the records of the batch, each with the %d bytes of properties "+
+		return h.refuse(cfg, protocol.SystemError, fmt.Sprintf("the records of the batch, each with the %d bytes of properties "+
 			"that they share, would have more than %d bytes together", len(common), most))
 	}
 	if err != nil {
