@@ -226,8 +226,7 @@ func (c *cleaner) deleteSegments(atOnce bool) int {
 		now := s.clock.Now()
 		age := now.Sub(time.UnixMilli(closed))
 		expired := closed > 0 && age >= s.tune().FileReservedTime
-		// What is not dispatched or not durable yet stays in any case.
-		if !expired && !atOnce || segs[1] > min(s.dispatch.pos.Load(), s.clog.Flushed()) {
+		if !expired && !atOnce || !c.covered(segs[1]) {
 			return n
 		}
 		if !expired {
@@ -246,6 +245,24 @@ func (c *cleaner) deleteSegments(atOnce bool) int {
 		}
 	}
 	return s.tune().DeleteFileBatchMax
+}
+
+// covered says whether everything before an offset of the log is durable: the log,
+// and the consume queues, which could not be made from a file that is gone. A queue
+// that ended earlier after a crash would give its offsets out again.
+func (c *cleaner) covered(offset int64) bool {
+	s := c.s
+	if offset > min(s.dispatch.pos.Load(), s.clog.Flushed()) {
+		return false
+	}
+	if offset <= s.floor() {
+		return true
+	}
+	if err := c.checkpoint(); err != nil {
+		s.log.Error("store: a commit log file stays: its consume queues are not on the disk", "offset", offset, "err", err)
+		return false
+	}
+	return offset <= s.floor()
 }
 
 // pause waits; false when the store closes.

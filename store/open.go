@@ -325,6 +325,17 @@ func (s *Store) saveCheckpoint(at point, ps []index.Pending) error {
 	return nil
 }
 
+// floor is up to where log, consume queues and index are durable, as the checkpoint
+// says; 0 when it says nothing.
+func (s *Store) floor() int64 {
+	s.cpMu.Lock()
+	defer s.cpMu.Unlock()
+	if !s.cp.known {
+		return 0
+	}
+	return s.cp.floor
+}
+
 // errSync says that consume queues could not be made durable.
 var errSync = errors.New("sync failed")
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -195,4 +196,35 @@ func TestSyncFlush_TimeoutAndNoWait(t *testing.T) {
 	close(release)
 	require.Eventually(t, func() bool { return s.MaxOffset("T", 0) == 3 }, 10*time.Second, time.Millisecond)
 	require.Empty(t, done, "Done is called once")
+}
+
+// Consume queues that are not on the disk yet could not be made from files of the log
+// that are gone: a queue would end earlier and give its offsets out again.
+func TestRetention_KeepsWhatTheQueuesNeed(t *testing.T) {
+	for name, fails := range map[string]bool{"a checkpoint is made first": false, "no checkpoint can be made": true} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			var full atomic.Bool
+			o := small(&vfs.Inject{FS: mem, Fail: func(op vfs.Op) error {
+				if full.Load() && strings.HasSuffix(op.Path, "checkpoint") {
+					return syscall.ENOSPC
+				}
+				return nil
+			}})
+			o.Clock = clock.NewManual(time.Date(2024, 5, 1, 12, 0, 0, 0, time.Local))
+			o.FlushDiskType, o.DeleteFileBatchMax = SyncFlush, 1 // no pause between two
+			s := open(t, o)
+			for i := range 100 {
+				put(t, s, msg("T", 0, strings.Repeat("x", 900), "UNIQ_KEY", fmt.Sprint("u", i)))
+			}
+			settled(t, s)
+			full.Store(fails)
+			deleted := 0
+			require.True(t, s.cleaner.do(func() { deleted = s.cleaner.deleteSegments(true) }))
+			require.Equal(t, fails, deleted == 0)
+			killed := mem.CrashClone(nil)
+			again := open(t, small(killed))
+			require.EqualValues(t, 100, again.MaxOffset("T", 0))
+		})
+	}
 }

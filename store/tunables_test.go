@@ -21,6 +21,14 @@ type tuneRig struct {
 	c   *clock.Manual
 }
 
+// quiet lets the store's goroutines see the ticks that are due, and flushes.
+func (r *tuneRig) quiet() {
+	for range 64 { // a command and a tick that are both there are taken in any order
+		r.s.cleaner.do(func() {})
+	}
+	r.s.committer.now()
+}
+
 // get reads from the start of a queue.
 func (r *tuneRig) get(max int) GetResult {
 	var res GetResult
@@ -101,7 +109,7 @@ var tuned = map[string]func(*tuneRig){
 		r.s.Set(func(t *Tunables) {
 			t.FlushLeastPages, t.FlushIntervalCommitLog = 0, time.Hour
 		})
-		r.flushes(2 * time.Second) // the interval that runs
+		require.Eventually(r, func() bool { return r.flushes(time.Second) }, 10*time.Second, time.Millisecond, "the interval that runs")
 		require.False(r, r.flushes(20*time.Second))
 		r.s.Set(func(t *Tunables) { t.FlushIntervalCommitLog = time.Second })
 		r.c.Advance(time.Hour)
@@ -141,15 +149,18 @@ var tuned = map[string]func(*tuneRig){
 			settled(r.T, r.s)
 			for range 20 {
 				r.c.Advance(time.Second)
-				if soon(func() bool { return r.s.queues.Waiting() == 0 }) {
+				if soon(func() (none bool) {
+					r.s.dispatch.do(func() { none = r.s.queues.Waiting() == 0 })
+					return none
+				}) {
 					return true
 				}
 			}
 			return false
 		}
-		require.True(r, written())
+		require.Eventually(r, written, 10*time.Second, time.Millisecond)
 		r.s.Set(func(t *Tunables) { t.FlushIntervalQueues = time.Hour })
-		written() // the interval that runs
+		require.Eventually(r, written, 10*time.Second, time.Millisecond, "the interval that runs")
 		require.False(r, written())
 	},
 	"CheckpointInterval": func(r *tuneRig) {
@@ -286,7 +297,9 @@ func TestSet_TakesEffectAtOnce(t *testing.T) {
 			mem := vfs.NewMem()
 			s, c := retentionStore(t, mem, func(o *Options) { o.DeleteFilesInterval = 1 })
 			defer s.Close()
-			show(&tuneRig{T: t, mem: mem, s: s, c: c})
+			r := &tuneRig{T: t, mem: mem, s: s, c: c}
+			r.quiet()
+			show(r)
 		})
 	}
 	require.Len(t, tuned, reflect.TypeFor[Tunables]().NumField())
