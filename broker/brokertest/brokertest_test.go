@@ -18,6 +18,15 @@ func resolver(c *Cluster) primitive.NsResolver {
 	return primitive.NewPassthroughResolver([]string{c.NameServer})
 }
 
+// client skips where the race detector would find the races of the Go client; the
+// test runs without it too.
+func client(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("the Go client has data races of its own")
+	}
+}
+
 func send(t testing.TB, c *Cluster, topic, body string) {
 	rlog.SetLogLevel("fatal")
 	p, err := rocketmq.NewProducer(producer.WithNsResolver(resolver(c)), producer.WithGroupName("P"), producer.WithInstanceName(c.Broker))
@@ -52,6 +61,7 @@ func receive(t testing.TB, c *Cluster, topic string, want int) []string {
 }
 
 func TestStart_AClientSendsAndReceivesOverARestart(t *testing.T) {
+	client(t)
 	c := Start(t, "brokerName=b-of-the-test")
 	send(t, c, "T", "before")
 	require.NoError(t, c.RestartBroker())
@@ -60,6 +70,7 @@ func TestStart_AClientSendsAndReceivesOverARestart(t *testing.T) {
 }
 
 func TestStart_SideBySide(t *testing.T) {
+	client(t)
 	a, b := Start(t), Start(t)
 	require.NotEqual(t, a.Broker, b.Broker)
 	send(t, a, "T", "to a")
