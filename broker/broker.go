@@ -278,7 +278,7 @@ func (b *Broker) newServer(l net.Listener, routes *remoting.Routes) *remoting.Se
 	return remoting.NewServer(remoting.ServerOptions{
 		Listener: l, Routes: routes, Clock: b.opts.Clock, Logger: b.log, Events: b.event,
 		GoAway: cfg.EnableShutdownGracefully, PoisonFrames: b.poison, TLS: b.opts.TLS,
-		IdleTimeout: time.Duration(cfg.ServerChannelMaxIdleTimeSeconds) * time.Second,
+		IdleTimeout: clock.Span(int64(cfg.ServerChannelMaxIdleTimeSeconds), time.Second),
 		Budget:      b.budget, Limits: remoting.Limits{FrameTimeout: cfg.FrameTimeoutMillis.Duration()},
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/store"
 )
 
@@ -42,7 +43,7 @@ func storeTunables(t *store.Tunables, c *config.Config) {
 	t.MaxFilterMessageSize = c.MaxFilterMessageSize
 	t.AccessInMemoryMaxRatio = c.AccessMessageInMemoryMaxRatio
 	t.MaxMsgsNumBatch = c.MaxMsgsNumBatch
-	t.FileReservedTime = time.Duration(c.FileReservedTime) * time.Hour
+	t.FileReservedTime = clock.Span(int64(c.FileReservedTime), time.Hour)
 	t.DeleteWhen = c.DeleteWhen
 	t.CleanForciblyOff = !c.CleanFileForciblyEnable
 	t.DiskMaxUsedSpaceRatio = min(max(c.DiskMaxUsedSpaceRatio, 10), 95) // as Java clamps it

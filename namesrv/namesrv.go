@@ -100,17 +100,17 @@ func New(o Options) (*Server, error) {
 	}
 	s.table = route.New(route.Options{
 		Clock: o.Clock, Logger: o.Logger, Flags: s.flags, Notify: s.notify,
-		ScanInterval:  time.Duration(cfg.ScanNotActiveBrokerInterval) * time.Millisecond,
+		ScanInterval:  clock.Span(int64(cfg.ScanNotActiveBrokerInterval), time.Millisecond),
 		QueueCapacity: cfg.UnRegisterBrokerQueueCapacity,
 	})
 	s.routes = s.makeRoutes(&cfg)
 	so := o.Server
 	so.Listen, so.Routes, so.Clock, so.Logger, so.Events = o.Listen, s.routes, o.Clock, o.Logger, s.event
 	so.GoAway = cfg.EnableShutdownGracefully
-	so.IdleTimeout = time.Duration(cfg.ServerChannelMaxIdleTimeSeconds) * time.Second
+	so.IdleTimeout = clock.Span(int64(cfg.ServerChannelMaxIdleTimeSeconds), time.Second)
 	so.Budget = budget.For(cfg.PeerMemoryBytes, cfg.PeerShareBytes, o.Memory)
 	if cfg.FrameTimeoutMillis > 0 {
-		so.FrameTimeout = time.Duration(cfg.FrameTimeoutMillis) * time.Millisecond
+		so.FrameTimeout = clock.Span(cfg.FrameTimeoutMillis, time.Millisecond)
 	}
 	s.server = remoting.NewServer(so)
 	return s, nil

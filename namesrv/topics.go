@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/version"
 	"github.com/merlinmq/merlin/namesrv/kv"
 	"github.com/merlinmq/merlin/namesrv/route"
@@ -23,7 +24,7 @@ const noRoute = "No topic route info in name server for the topic: %s" +
 // version, as ZoneRouteRPCHook encodes again.
 func (s *Server) getRoute(r *remoting.Request, q *header.GetRouteInfoRequest) (*remoting.Answer, error) {
 	cfg := s.settings.get()
-	wait := time.Duration(cfg.WaitSecondsForService) * time.Second
+	wait := clock.Span(int64(cfg.WaitSecondsForService), time.Second)
 	if cfg.NeedWaitForService && s.clock.NowMillis()-s.started < wait.Milliseconds() {
 		return nil, protocol.Errorf(protocol.SystemError, "name server not ready")
 	}

@@ -5,13 +5,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/merlinmq/merlin/compat/clock"
 )
 
 // Millis is a length of time in milliseconds, as the files have it.
 type Millis int64
 
-// Duration is m as Go's type.
-func (m Millis) Duration() time.Duration { return time.Duration(m) * time.Millisecond }
+// Duration is m as Go's type, a century at most.
+func (m Millis) Duration() time.Duration { return clock.Span(int64(m), time.Millisecond) }
 
 // Config is what this broker acts on, one field a key. The tag conf gives the
 // key of broker.conf; "hot" after it says that UPDATE_BROKER_CONFIG (25) takes

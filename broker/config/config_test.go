@@ -391,3 +391,20 @@ func TestParse_OwnKeys(t *testing.T) {
 	_, _, err = Parse([]byte("merlinPeerMemoryBytes=-1"), "b.conf")
 	require.ErrorContains(t, err, "merlinPeerMemoryBytes must be at least 0")
 }
+
+// A length of time that does not fit Go's type must not become negative: "never"
+// would mean "at once".
+func TestMillis_TooLongIsForEver(t *testing.T) {
+	for _, k := range Keys() {
+		f := fields()[k.Name]
+		if f == nil || reflect.TypeFor[Config]().Field(f.index).Type != reflect.TypeFor[Millis]() {
+			continue
+		}
+		c, _, err := Parse([]byte(k.Name+"=9300000000000\n"), "b.conf")
+		if err != nil {
+			continue // it is bounded
+		}
+		d := reflect.ValueOf(c).Elem().Field(f.index).Interface().(Millis).Duration()
+		require.Greater(t, d, 99*365*24*time.Hour, k.Name)
+	}
+}

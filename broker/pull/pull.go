@@ -96,7 +96,7 @@ func (h *Handler) Pull(r *remoting.Request, q *header.PullMessageRequest) (*remo
 	if a.Code != protocol.PullNotFound || q.SysFlag.V&flagSuspend == 0 {
 		return a, nil
 	}
-	wait := time.Duration(q.SuspendTimeoutMillis.V) * time.Millisecond
+	wait := clock.Span(q.SuspendTimeoutMillis.V, time.Millisecond)
 	if cfg := h.Config.Get(); !cfg.LongPollingEnable {
 		wait = cfg.ShortPollingTimeMills.Duration()
 	}

@@ -170,3 +170,19 @@ type manualTicker struct{ t *manualTimer }
 
 func (t manualTicker) C() <-chan time.Time { return t.t.c }
 func (t manualTicker) Stop()               { t.t.Stop() }
+
+// century is as long as a setting can mean: it stands for "for ever", and times can
+// be added to it without an overflow.
+const century = 100 * 365 * 24 * time.Hour
+
+// Span is n units, and a century at most, either way. Java counts in milliseconds,
+// where numbers fit that are too large for a Duration.
+func Span(n int64, unit time.Duration) time.Duration {
+	if limit := int64(century / unit); n > limit || n < -limit {
+		if n < 0 {
+			return -century
+		}
+		return century
+	}
+	return time.Duration(n) * unit
+}
