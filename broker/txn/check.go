@@ -6,6 +6,7 @@ import (
 
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/topic"
+	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/header"
 	"github.com/merlinmq/merlin/protocol/message"
@@ -101,7 +102,7 @@ func (s *Service) look(cfg *config.Config, start int64, e store.QueueEntry) bool
 func (s *Service) judge(cfg *config.Config, start int64, m *message.Message) (next int64, done bool) {
 	times := number(m, message.PropertyTransactionCheckTimes)
 	age := s.Clock.NowMillis() - m.BornTimestamp
-	if times >= int64(cfg.TransactionCheckMax) || age > (time.Duration(cfg.FileReservedTime)*time.Hour).Milliseconds() {
+	if times >= int64(cfg.TransactionCheckMax) || age > clock.Span(int64(cfg.FileReservedTime), time.Hour).Milliseconds() {
 		return -1, s.discard(m)
 	}
 	if m.StoreTimestamp >= start {
@@ -130,29 +131,47 @@ func (s *Service) postpone(m *message.Message) (next int64, done bool) {
 		first = n
 	}
 	c := again(m, message.PropertyTransactionPreparedQueueOffset, strconv.FormatInt(first, 10))
-	return s.putAgain(&c)
+	next, res := s.putAgain(&c)
+	if next < 0 && refusedForGood(res) {
+		return -1, s.discard(m)
+	}
+	return next, next >= 0
 }
 
 // ask puts a half message again, with the number of its check, and asks a
-// producer of its group about the transaction.
+// producer of its group about the transaction. One that can never be put again is
+// asked about this once and then set aside: those behind it must not wait for it.
 func (s *Service) ask(cfg *config.Config, m *message.Message, times int64) (next int64, done bool) {
 	c := again(m, message.PropertyTransactionCheckTimes, strconv.FormatInt(times, 10))
-	if next, done = s.putAgain(&c); done {
+	next, res := s.putAgain(&c)
+	switch {
+	case next >= 0:
 		s.send(cfg, &c)
+		return next, true
+	case refusedForGood(res):
+		s.send(cfg, m)
+		return -1, s.discard(m)
 	}
-	return next, done
+	return -1, false
 }
 
-// putAgain stores c in the half queue and sets its offsets.
-func (s *Service) putAgain(c *message.Message) (next int64, done bool) {
+// refusedForGood says that the store will not take the same message later either: it
+// has no room for another property, or is larger than maxMessageSize is by now.
+func refusedForGood(s store.PutStatus) bool {
+	return s == store.PropertiesSizeExceeded || s == store.MessageIllegal
+}
+
+// putAgain stores c in the half queue and sets its offsets. next is -1 when the store
+// refused it.
+func (s *Service) putAgain(c *message.Message) (next int64, status store.PutStatus) {
 	res := s.Store.Put(&store.Put{Msg: *c})
 	if !kept(&res) {
 		s.Logger.Error("a half message was not put again: the store refused it", "queueOffset", c.QueueOffset, "status", res.Status, "err", res.Err)
-		return -1, false
+		return -1, res.Status
 	}
 	s.count(topic.TransHalf, &res)
 	c.QueueOffset, c.PhyOffset = res.QueueOffset, res.PhyOffset
-	return res.QueueOffset, true
+	return res.QueueOffset, res.Status
 }
 
 // send sends CHECK_TRANSACTION_STATE (39), one way, to any live producer of the
@@ -170,11 +189,10 @@ func (s *Service) send(cfg *config.Config, m *message.Message) {
 		MsgID: wire.Some(id), TransactionID: wire.Some(id), OffsetMsgID: wire.Some(message.OffsetMessageID(m.StoreHost, m.PhyOffset)),
 	}
 	h.Bname = wire.Some(cfg.BrokerName)
-	// Java's record says so here, whatever the stored one says.
-	shown := again(m, message.PropertyWait, "false")
-	shown.Topic = property(m, message.PropertyRealTopic)
-	shown.QueueID = int32(max(number(m, message.PropertyRealQueueID), 0))
-	text, err := message.Append(nil, &shown)
+	text, err := shown(m, message.PropertyWait, "false") // Java's record says so, whatever the stored one says
+	if err != nil {
+		text, err = shown(m) // there is no room to say so
+	}
 	if err == nil {
 		err = ch.Peer.Oneway(&wire.Outgoing{Code: int32(protocol.CheckTransactionState.Code), Header: h}, text)
 	}
@@ -183,17 +201,27 @@ func (s *Service) send(cfg *config.Config, m *message.Message) {
 	}
 }
 
+// shown is the record of a half message as its producer sees it, with changed
+// properties.
+func shown(m *message.Message, set ...string) ([]byte, error) {
+	c := again(m, set...)
+	c.Topic = property(m, message.PropertyRealTopic)
+	c.QueueID = int32(max(number(m, message.PropertyRealQueueID), 0))
+	return message.Append(nil, &c)
+}
+
 // discard moves a half message that was checked too often or is too old to
-// TRANS_CHECK_MAX_TIME_TOPIC. Until the store takes it, it stays. (Java drops it
-// then.)
+// TRANS_CHECK_MAX_TIME_TOPIC. Until the store takes it, it stays; one that the store
+// will never take is passed over. (Java drops it then.)
 func (s *Service) discard(m *message.Message) bool {
 	tc, _ := s.Topics.CreateForGroup(topic.TransCheckMaxTime, 1, topic.PermRead|topic.PermWrite, 0, false)
 	c := again(m)
 	c.Topic, c.QueueID = tc.TopicName, 0
 	res := s.Store.Put(&store.Put{Msg: c})
 	if !kept(&res) {
-		s.Logger.Error("a half message was not discarded: the store refused it", "queueOffset", m.QueueOffset, "status", res.Status, "err", res.Err)
-		return false
+		s.Logger.Error("a half message was not discarded: the store refused it", "topic", property(m, message.PropertyRealTopic),
+			"queueOffset", m.QueueOffset, "offset", m.PhyOffset, "status", res.Status, "err", res.Err)
+		return refusedForGood(res.Status)
 	}
 	s.Logger.Warn("a half message is not checked any more", "topic", property(m, message.PropertyRealTopic), "queueOffset", m.QueueOffset)
 	return true

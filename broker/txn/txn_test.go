@@ -408,6 +408,33 @@ func TestCheck_TooOld(t *testing.T) {
 	require.Equal(t, "a", w.bodies(topic.TransCheckMaxTime, 0))
 }
 
+// One client's half message that cannot be put again stops nobody's checks.
+func TestCheck_OneThatCannotBePutAgain(t *testing.T) {
+	w := newWorld(t, "")
+	const limit = 32767
+	w.send("full", "FILL", strings.Repeat("x", limit-200)) // no room for the number of checks
+	w.send("behind")
+	full := w.messages(topic.TransHalf, 0)[0]
+	w.send("fuller", "FILL", strings.Repeat("x", limit-200+limit-len(full.Properties)))
+	w.send("last")
+	var seen []string
+	for range 3 {
+		for _, a := range w.checks() {
+			seen = append(seen, string(a.msg.Body))
+		}
+	}
+	require.Contains(t, seen, "behind")
+	require.Contains(t, seen, "last")
+	require.Equal(t, "fuller", w.bodies(topic.TransCheckMaxTime, 0), "asked about once, then set aside")
+	n := 0
+	for _, s := range seen {
+		if s == "fuller" {
+			n++
+		}
+	}
+	require.Equal(t, 1, n)
+}
+
 func TestCheck_SettingsAreHot(t *testing.T) {
 	w := newWorld(t, "")
 	w.send("a")
