@@ -15,7 +15,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,6 +96,7 @@ type Broker struct {
 	routes    *remoting.Routes
 	budget    *budget.Budget // of both ports
 	addr      netip.AddrPort
+	told      string      // the address that clients are told: brokerIP1 as it is written, and the port
 	started   int64       // ms
 	active    atomic.Bool // deliveries and checks run
 	poison    bool        // tests: frames are overwritten after their handlers
@@ -226,11 +226,11 @@ func (b *Broker) Start() error {
 	if b.addr, err = storeHost(cfg.BrokerIP1, port); err != nil {
 		return errors.Join(err, main.Close(), closeListener(fast))
 	}
+	b.told = config.JoinAddr(cfg.BrokerIP1, port)
 	b.client = remoting.NewClient(remoting.ClientOptions{Clock: b.opts.Clock, Logger: b.log})
 	b.registrar = cluster.New(cluster.Options{
 		Client: b.client, Config: b.opts.Config, Topics: b.topics, Clock: b.opts.Clock, Logger: b.log,
-		Addr:   net.JoinHostPort(cfg.BrokerIP1, strconv.Itoa(port)),
-		HAAddr: net.JoinHostPort(cfg.BrokerIP2, strconv.Itoa(haPort(cfg, port))),
+		Addr: b.told, HAAddr: config.JoinAddr(cfg.BrokerIP2, haPort(cfg, port)),
 	})
 	b.txn, err = txn.New(txn.Deps{
 		Config: b.opts.Config, Topics: b.topics, Offsets: b.offsets, Producers: b.producers, Store: b.store, Stats: b.stats,

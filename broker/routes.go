@@ -71,6 +71,7 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 		admin: admin.New(admin.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Offsets: b.offsets, Consumers: b.consumers,
 			Producers: b.producers, Stats: b.stats, Store: b.store, Delay: b.delay, Clock: o.Clock, Logger: b.log,
+			Addr:     b.told,
 			Lanes:    admin.Lanes{Send: l.send, Pull: l.pull, LitePull: l.pull, Query: l.query, EndTransaction: l.transaction},
 			Register: b.registrar.All, Told: b.registrar.Told, Active: b.active.Load,
 		}),

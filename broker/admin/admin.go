@@ -69,6 +69,8 @@ type Deps struct {
 	Lanes     Lanes
 	Clock     clock.Clock
 	Logger    *slog.Logger // nil: nothing is logged
+	// Addr is the address that clients are told, host:port.
+	Addr string
 	// Register tells the name servers of a changed broker permission. It must not
 	// block.
 	Register func()

@@ -143,6 +143,7 @@ func newWorld(t *testing.T) *world {
 		Producers: client.NewProducers(w.clock, nil),
 		Stats:     stats.New(stats.Options{Clock: w.clock, Cluster: "DefaultCluster"}),
 		Store:     w.store, Delay: fakeDelay{}, Clock: w.clock, Register: func() { w.registered++ },
+		Addr: "127.0.0.1:10911",
 	})
 	return w
 }

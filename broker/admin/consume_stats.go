@@ -81,7 +81,7 @@ func (h *Handler) progress(g, name string, id int32) (body.OffsetWrapper, error)
 // As in Java the queues follow writeQueueNums, and pull offsets are not filled in,
 // which makes totalInflightDiff useless.
 func (h *Handler) GetBrokerConsumeStats(_ *remoting.Request, q *header.GetConsumeStatsInBroker) (*remoting.Answer, error) {
-	l := body.ConsumeStatsList{BrokerAddr: h.Config.Get().BrokerAddr(), ConsumeStatsList: []map[string][]body.ConsumeStats{}}
+	l := body.ConsumeStatsList{BrokerAddr: h.Addr, ConsumeStatsList: []map[string][]body.ConsumeStats{}}
 	groups, _ := h.Groups.All()
 	for _, c := range groups {
 		g := c.GroupName

@@ -25,7 +25,7 @@ func (h *Handler) QueryTopicsByConsumer(_ *remoting.Request, q *header.QueryTopi
 	if !q.Group.Set {
 		return nil, missing("group")
 	}
-	return reply(&body.TopicList{TopicList: list(h.Offsets.TopicsOf(q.Group.V)), BrokerAddr: h.Config.Get().BrokerAddr()})
+	return reply(&body.TopicList{TopicList: list(h.Offsets.TopicsOf(q.Group.V)), BrokerAddr: h.Addr})
 }
 
 // QuerySubscriptionByConsumer is QUERY_SUBSCRIPTION_BY_CONSUMER (345): what a

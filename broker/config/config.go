@@ -178,21 +178,15 @@ type Config struct {
 	waiting map[string]string
 }
 
-// BrokerAddr is the address that clients are told (brokerIP1:listenPort).
-func (c *Config) BrokerAddr() string { return joinAddr(c.BrokerIP1, c.ListenPort) }
-
-// HAServerAddr is the address that slaves are told (brokerIP2:haListenPort).
-func (c *Config) HAServerAddr() string { return joinAddr(c.BrokerIP2, c.HAListenPort) }
-
-func joinAddr(host string, port int) string {
+// JoinAddr is an address that others are told: brokerIP1 or brokerIP2, as it is
+// written, with the port that the broker listens on, which is another than listenPort
+// when that is 0.
+func JoinAddr(host string, port int) string {
 	if strings.HasPrefix(host, "[") { // Java writes the brackets into brokerIP1
 		return host + ":" + strconv.Itoa(port)
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
-
-// ListenAddr is the address that the server binds (bindAddress:listenPort).
-func (c *Config) ListenAddr() string { return joinAddr(c.BindAddress, c.ListenPort) }
 
 // NameServers splits namesrvAddr; empty when the broker has none.
 func (c *Config) NameServers() []string {

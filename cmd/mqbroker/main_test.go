@@ -79,7 +79,7 @@ func TestRun_BadFiles(t *testing.T) {
 // Pins BrokerStartup.start.
 func TestTip(t *testing.T) {
 	c := config.Host{Name: "broker-a", NamesrvAddr: "127.0.0.1:9876"}.Default()
-	require.Equal(t, "The broker[broker-a, 127.0.0.1:10911] boot success. serializeType=JSON and name server is 127.0.0.1:9876", tip(c, c.BrokerAddr()))
+	require.Equal(t, "The broker[broker-a, 127.0.0.1:10911] boot success. serializeType=JSON and name server is 127.0.0.1:9876", tip(c, config.JoinAddr(c.BrokerIP1, c.ListenPort)))
 	require.Equal(t, "The broker[DEFAULT_BROKER, x:1] boot success. serializeType=JSON", tip(config.Default(), "x:1"))
 }
 
