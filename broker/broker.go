@@ -127,7 +127,7 @@ func New(opts Options) (*Broker, error) {
 		MaxOffset: func(name string, queueID int32) int64 { return b.store.MaxOffset(name, queueID) },
 	})
 	b.stats = stats.New(stats.Options{
-		Clock: opts.Clock, Logger: opts.Logger, Cluster: opts.Config.Get().BrokerClusterName,
+		Clock: opts.Clock, Logger: opts.Logger, Cluster: cfg.BrokerClusterName, NoDetails: !cfg.EnableDetailStat,
 		System: func(name string) bool { return b.topics.IsSystem(name) },
 	})
 	if err := b.openStore(); err != nil {
@@ -191,6 +191,7 @@ func (b *Broker) load() error {
 		Store: b.store, Levels: prepare.Levels(cfg.DelayLevels()), Files: b.opts.Files,
 		Path: filepath.Join(dir, "delayOffset.json"), PersistEvery: cfg.FlushDelayOffsetInterval.Duration(),
 		Clock: b.opts.Clock, Logger: b.log, Stats: b.stats,
+		Count: func() bool { return b.opts.Config.Get().EnableScheduleMessageStats },
 	})
 	if err != nil {
 		return err

@@ -80,6 +80,32 @@ func TestCounters_AreFedAsInJava(t *testing.T) {
 	require.Eventually(t, func() bool { return r.counted(stats.ChannelActivity, stats.ChannelClose) == 1 }, 5*time.Second, time.Millisecond)
 }
 
+// ScheduleMessageService.PutResultProcess.onSuccess asks enableScheduleMessageStats at
+// each delivery, and BrokerStatsManager.enableQueueStat is enableDetailStat.
+func TestCounters_AreSwitched(t *testing.T) {
+	r := newRig(t, "messageDelayLevel=1s\nenableScheduleMessageStats=false\nenableDetailStat=false")
+	r.send("T", 1, "later", "DELAY", "1")
+	delivered := func(n int) func() bool {
+		return func() bool { _, _, ms := r.pull(pullHeader("T", 1, 0, 0)); return len(ms) == n }
+	}
+	require.Eventually(t, delivered(1), 10*time.Second, 20*time.Millisecond)
+	require.EqualValues(t, 1, r.counted(stats.TopicPutNums, "SCHEDULE_TOPIC_XXXX"), "the send is counted")
+	require.EqualValues(t, -1, r.counted(stats.TopicPutNums, "T"))
+	require.EqualValues(t, -1, r.counted(stats.GroupGetNums, "SCHEDULE_TOPIC_XXXX@SCHEDULE_CONSUMER"))
+	require.EqualValues(t, -1, r.counted(stats.QueuePutNums, "SCHEDULE_TOPIC_XXXX@0"))
+	require.EqualValues(t, -1, r.counted(stats.GroupGetLatency, "1@T@G"))
+	require.GreaterOrEqual(t, r.counted(stats.GroupGetLatency, "T@G"), int64(0))
+
+	require.EqualValues(t, 0, r.call(protocol.UpdateBrokerConfig.Code, nil, []byte("enableScheduleMessageStats=true")).Code)
+	r.send("T", 1, "later", "DELAY", "1")
+	require.Eventually(t, delivered(2), 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return r.counted(stats.TopicPutNums, "T") == 1 }, 5*time.Second, time.Millisecond)
+	require.EqualValues(t, 1, r.counted(stats.GroupGetNums, "SCHEDULE_TOPIC_XXXX@SCHEDULE_CONSUMER"))
+	require.EqualValues(t, -1, r.counted(stats.QueueGetNums, "SCHEDULE_TOPIC_XXXX@0@SCHEDULE_CONSUMER"))
+	r.stats.TopicDeleted("T")
+	require.EqualValues(t, -1, r.counted(stats.GroupGetLatency, "T@G"))
+}
+
 // HookUtils.checkBeforePutMessage sees the retry topic before the message is put
 // into the schedule topic.
 func TestSendBack_RetryTopicTooLong(t *testing.T) {

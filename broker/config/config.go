@@ -165,6 +165,10 @@ type Config struct {
 	MaxMsgsNumBatch                   int `conf:"maxMsgsNumBatch,hot" min:"1" max:"100000"`
 	DefaultQueryMaxNum                int `conf:"defaultQueryMaxNum,hot" min:"1" max:"100000"`
 
+	// Counters.
+	EnableDetailStat           bool `conf:"enableDetailStat"`               // by queue
+	EnableScheduleMessageStats bool `conf:"enableScheduleMessageStats,hot"` // of deliveries of delayed messages
+
 	// Delay levels.
 	MessageDelayLevel        string `conf:"messageDelayLevel" check:"delayLevels"`
 	FlushDelayOffsetInterval Millis `conf:"flushDelayOffsetInterval" min:"1"`

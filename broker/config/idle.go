@@ -55,7 +55,7 @@ var idleKeys = []idleGroup{
 		broadcastOffsetExpireMaxSecond broadcastOffsetExpireSecond enableBroadcastOffsetStore`},
 	{"metrics, counters and logs that are not there", `
 		accountStatsEnable accountStatsPrintZeroValues autoDeleteUnusedStats commercialBaseCount commercialSizePerMsg diskFallRecorded
-		enableDetailStat enableScheduleMessageStats estimateAccumulation isolateLogEnable maxStatsIdleTimeInMinutes
+		estimateAccumulation isolateLogEnable maxStatsIdleTimeInMinutes
 		metricGrpcExporterIntervalInMills metricGrpcExporterTimeOutInMills metricLoggingExporterIntervalInMills metricsExporterType
 		metricsGrpcExporterHeader metricsGrpcExporterTarget metricsInDelta metricsLabel metricsOtelCardinalityLimit metricsPromExporterHost
 		metricsPromExporterPort printChannelGroups printChannelGroupsMinNum transactionMetricFlushInterval`},

@@ -63,6 +63,9 @@ type Options struct {
 	Clock        clock.Clock
 	Logger       *slog.Logger
 	Stats        *stats.Manager // nil: nothing is counted
+	// Count says whether deliveries are counted (enableScheduleMessageStats); it is
+	// asked at each, and must not block. nil: they are.
+	Count func() bool
 }
 
 // Service delivers.
@@ -285,7 +288,7 @@ func (s *Service) put(level int, ds []delivery) (refused int64, ok bool) {
 // put to the real one (ScheduleMessageService.PutResultProcess.onSuccess).
 func (s *Service) count(level int, p *store.Put) {
 	m := s.opts.Stats
-	if m == nil {
+	if m == nil || s.opts.Count != nil && !s.opts.Count() {
 		return
 	}
 	n, size := int64(p.Result.Messages), int64(p.Result.Bytes)

@@ -65,10 +65,14 @@ func (m *Manager) GotFromQueue(topic string, queueID int32, group string, messag
 }
 
 // GotIn counts how long a pull took that found messages, in ms
-// (incGroupGetLatency).
+// (incGroupGetLatency): by queue, or without details by topic and group.
 func (m *Manager) GotIn(topic string, queueID int32, group string, ms int64) {
 	var room [256]byte
-	k := append(append(strconv.AppendInt(room[:0], int64(queueID), 10), '@'), topic...)
+	k := room[:0]
+	if !m.opts.NoDetails {
+		k = append(strconv.AppendInt(k, int64(queueID), 10), '@')
+	}
+	k = append(k, topic...)
 	m.Item(GroupGetLatency, key(append(append(k, '@'), group...))).Add(ms, 1)
 }
 

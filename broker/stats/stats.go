@@ -27,7 +27,7 @@ const (
 	TopicPutLatency       = "TOPIC_PUT_LATENCY"                    // [queueId@topic], ms
 	GroupGetNums          = "GROUP_GET_NUMS"                       // [topic@group]
 	GroupGetSize          = "GROUP_GET_SIZE"                       // [topic@group]
-	GroupGetLatency       = "GROUP_GET_LATENCY"                    // [queueId@topic@group], ms
+	GroupGetLatency       = "GROUP_GET_LATENCY"                    // [queueId@topic@group], ms; [topic@group] without details
 	SendBackPutNums       = "SNDBCK_PUT_NUMS"                      // [topic@group]
 	SendBackToDLQTimes    = "SNDBCK2DLQ_TIMES"                     // [owner@topic@group@SEND_BACK_TO_DLQ]
 	BrokerPutNums         = "BROKER_PUT_NUMS"                      // [cluster]
@@ -56,6 +56,15 @@ func valuesOnly(name string) bool {
 	return false
 }
 
+// ofQueues are the counters that enableDetailStat switches.
+func ofQueues(name string) bool {
+	switch name {
+	case QueuePutNums, QueuePutSize, QueueGetNums, QueueGetSize:
+		return true
+	}
+	return false
+}
+
 // TopicGroupKey is the key topic@group.
 func TopicGroupKey(topic, group string) string { return topic + "@" + group }
 
@@ -78,6 +87,10 @@ type Options struct {
 	// those out. nil: none is.
 	System func(topic string) bool
 	Logger *slog.Logger // nil: nothing is logged
+	// NoDetails leaves the counters of queues out (QueuePutNums, QueuePutSize,
+	// QueueGetNums, QueueGetSize), and the queue out of the keys of GroupGetLatency
+	// (enableDetailStat=false).
+	NoDetails bool
 }
 
 // Manager owns all counters of a broker. Its methods may be called from any
@@ -125,6 +138,9 @@ func New(opts Options) *Manager {
 	}
 	m := &Manager{opts: opts, sets: map[string]*set{}, stop: make(chan struct{}), done: make(chan struct{})}
 	for _, n := range Names() {
+		if opts.NoDetails && ofQueues(n) {
+			continue
+		}
 		m.sets[n] = &set{valuesOnly: valuesOnly(n), items: map[string]*Item{}}
 	}
 	m.morning.day = opts.Clock.Now().YearDay()
@@ -206,7 +222,12 @@ func (m *Manager) TopicDeleted(topic string) {
 		GroupGetSize, SendBackPutNums} {
 		m.remove(n, func(k string) bool { return strings.HasPrefix(k, topic+"@") })
 	}
-	m.remove(GroupGetLatency, func(k string) bool { return strings.Contains(k, "@"+topic+"@") })
+	m.remove(GroupGetLatency, func(k string) bool {
+		if m.opts.NoDetails {
+			return strings.HasPrefix(k, topic+"@")
+		}
+		return strings.Contains(k, "@"+topic+"@")
+	})
 	m.remove(TopicPutLatency, func(k string) bool { return strings.HasSuffix(k, "@"+topic) })
 }
 
@@ -220,6 +241,9 @@ func (m *Manager) GroupDeleted(group string) {
 
 func (m *Manager) remove(name string, gone func(key string) bool) {
 	s := m.sets[name]
+	if s == nil {
+		return
+	}
 	removed := map[string]*Item{}
 	s.mu.Lock()
 	for k, it := range s.items {
