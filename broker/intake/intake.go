@@ -105,6 +105,9 @@ func (g *Gate) checkTopic(r *remoting.Request, q *header.SendMessageRequestV2) (
 			return nil, false, g.refuse(protocol.TopicNotExist, "topic["+name+"] not exist, apply first please!"+FAQ)
 		}
 	}
+	if why := topic.Unserved(tc); why != "" {
+		return nil, false, g.refuse(protocol.SystemError, why)
+	}
 	if q.QueueID.V >= max(tc.WriteQueueNums, tc.ReadQueueNums) {
 		return nil, false, g.refuse(protocol.InvalidParameter, "request queueId["+strconv.Itoa(int(q.QueueID.V))+"] is illegal, "+
 			topic.Describe(tc)+" Producer: "+r.Conn.RemoteAddr().String())

@@ -244,6 +244,10 @@ func (h *Handler) check(cfg *config.Config, p peer, q *header.PullMessageRequest
 	if tc.Perm&topic.PermRead == 0 {
 		return nil, nil, refuse(protocol.NoPermission, forbiddenTopic, "the topic[%s] pulling message is forbidden", tc.TopicName)
 	}
+	if why := topic.Unserved(tc); why != "" {
+		// An empty queue would tell the consumer that there is nothing.
+		return nil, nil, refuse(protocol.SystemError, 0, "%s", why)
+	}
 	if !q.QueueID.Set || !q.QueueOffset.Set || !q.MaxMsgNums.Set || !q.SysFlag.Set {
 		return nil, nil, refuse(protocol.SystemError, 0, "the request lacks queueId, queueOffset, maxMsgNums or sysFlag")
 	}

@@ -201,9 +201,6 @@ func (h *Handler) acceptSingle(cfg *config.Config, r *remoting.Request, o *one, 
 			seen = prepare.Scan(text)
 		}
 	}
-	if tc.Attributes["cleanup.policy"] == "COMPACTION" && strings.TrimSpace(seen.Keys) == "" {
-		return h.refuse(cfg, protocol.MessageIllegal, "Required message key is missing")
-	}
 	// Old clients send retries of transaction messages with TRAN_MSG.
 	half := strings.EqualFold(seen.Transaction, "true") && !(m.ReconsumeTimes > 0 && delay > 0)
 	if half && cfg.RejectTransactionMessage {

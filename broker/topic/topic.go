@@ -98,15 +98,26 @@ func Load(opts Options) (*Table, error) {
 	return t, nil
 }
 
-// warnOf names a topic that a Java broker made and this one does not serve as it
-// should.
+// warnOf names a topic that a Java broker made and this one does not serve.
 func (t *Table) warnOf(c *body.TopicConfig) {
-	switch {
-	case c.Attributes["queue.type"] == "BatchCQ":
-		t.opts.Logger.Error("a topic has batch queues, which are not there yet: what is in them is not served", "topic", c.TopicName)
-	case c.Attributes["cleanup.policy"] == "COMPACTION":
-		t.opts.Logger.Error("a topic is to be compacted, which is not there yet: its messages are deleted with their files", "topic", c.TopicName)
+	if why := Unserved(c); why != "" {
+		t.opts.Logger.Error("a topic is not served", "topic", c.TopicName, "why", why)
 	}
+}
+
+// Unserved says why a topic that a Java broker made can be neither sent to nor read
+// here, "" when it can: its messages belong into another kind of queue
+// (queue.type=BatchCQ) or are kept in another way (cleanup.policy=COMPACTION).
+func Unserved(c *body.TopicConfig) string {
+	switch {
+	case len(c.Attributes) == 0:
+		return ""
+	case c.Attributes["queue.type"] == "BatchCQ":
+		return "the topic[" + c.TopicName + "] has batch queues (queue.type=BatchCQ), which this broker does not have yet"
+	case c.Attributes["cleanup.policy"] == "COMPACTION":
+		return "the topic[" + c.TopicName + "] is compacted (cleanup.policy=COMPACTION), which this broker cannot do yet"
+	}
+	return ""
 }
 
 func (t *Table) addSystem() {

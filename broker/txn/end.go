@@ -120,6 +120,11 @@ func (s *Service) deliver(cfg *config.Config, half *message.Message) error {
 	if err != nil || name == "" {
 		return protocol.Errorf(protocol.SystemError, "the half message has no real topic and queue")
 	}
+	if c := s.Topics.Find(name); c != nil {
+		if why := topic.Unserved(c); why != "" {
+			return protocol.Errorf(protocol.SystemError, "%s", why)
+		}
+	}
 	m := again(half)
 	m.Topic, m.QueueID = name, int32(queueID)
 	m.SysFlag = message.WithTransactionType(half.SysFlag, message.SysFlagCommit)
