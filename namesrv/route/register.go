@@ -60,7 +60,7 @@ func (t *Table) registerLocked(r *Registration, flags Flags) (res Registered, no
 		if l := t.live[brokerKey{r.Cluster, old}]; l != nil && l.version.StateVersion > version.StateVersion {
 			t.log.Warn("registration ignored: another address of the same broker has a newer state",
 				"cluster", r.Cluster, "broker", r.Name, "id", r.ID, "have", old, "refused", r.Addr)
-			delete(t.live, key)
+			t.dropLiveLocked(key)
 			return res, nil, nil
 		}
 	}
@@ -76,11 +76,12 @@ func (t *Table) registerLocked(r *Registration, flags Flags) (res Registered, no
 		t.log.Info("broker registered", "cluster", r.Cluster, "broker", r.Name, "id", r.ID, "addr", r.Addr)
 	}
 	l := &liveBroker{
+		name: r.Name, id: r.ID,
 		lastSeen: new(atomic.Int64), timeout: r.Timeout.Or(DefaultExpiry.Milliseconds()),
 		version: version, haServer: r.HAServer, conn: r.Conn,
 	}
 	l.lastSeen.Store(t.opts.Clock.NowMillis())
-	t.live[key] = l
+	t.setLiveLocked(key, l)
 	if r.FilterServers != nil {
 		delete(t.filters, key)
 		if len(r.FilterServers) > 0 {
@@ -131,11 +132,9 @@ func (t *Table) topicsLocked(r *Registration, set *brokerSet, first bool, flags 
 	}
 	w := r.Topics
 	if flags.DeleteTopicWithBrokerRegistration && len(w.TopicQueueMappingInfoMap) == 0 {
-		for topic, queues := range t.topics {
-			if _, here := queues[r.Name]; here {
-				if _, still := w.TopicConfigTable[topic]; !still {
-					t.dropQueueLocked(topic, r.Name)
-				}
+		for topic := range t.byBroker[r.Name] {
+			if _, still := w.TopicConfigTable[topic]; !still {
+				t.dropQueueLocked(topic, r.Name)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package route
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/merlinmq/merlin/compat/clock"
 )
@@ -38,34 +39,22 @@ func (t *Table) Unregister(r Removal) bool {
 // connection that is gone.
 func (t *Table) Disconnected(c Conn) {
 	t.mu.RLock()
-	var keys []brokerKey
-	for k, l := range t.live {
-		if l.conn == c {
-			keys = append(keys, k)
-		}
-	}
+	keys := slices.Collect(maps.Keys(t.byConn[c]))
 	t.mu.RUnlock()
 	for _, k := range keys {
 		t.lost(k, c)
 	}
 }
 
-// lost queues the removal of a broker that was live on a connection, if a set has
-// its address.
+// lost queues the removal of a broker that was live on a connection, if its set
+// has its address.
 func (t *Table) lost(k brokerKey, c Conn) {
-	t.mu.RLock()
 	r, ok := Removal{Cluster: k.cluster, Addr: k.addr, Conn: c}, false
-search:
-	for name, set := range t.brokers {
-		if set.cluster != k.cluster {
-			continue
-		}
-		for id, addr := range set.addrs {
-			if addr == k.addr {
-				r.Name, r.ID, ok = name, id, true
-				break search
-			}
-		}
+	t.mu.RLock()
+	if l := t.live[k]; l != nil {
+		r.Name, r.ID = l.name, l.id
+		set := t.brokers[l.name]
+		ok = set != nil && set.cluster == k.cluster && set.addrs[l.id] == k.addr
 	}
 	t.mu.RUnlock()
 	if ok {
@@ -155,7 +144,7 @@ func (t *Table) Remove(rs []Removal) {
 func (t *Table) removeLocked(r Removal) (removed, lowest bool) {
 	key := brokerKey{r.Cluster, r.Addr}
 	_, alive := t.live[key]
-	delete(t.live, key)
+	t.dropLiveLocked(key)
 	delete(t.filters, key)
 	t.log.Info("broker removed", "cluster", r.Cluster, "broker", r.Name, "id", r.ID, "addr", r.Addr, "wasAlive", alive)
 	old := t.brokers[r.Name]
@@ -183,16 +172,18 @@ func (t *Table) removeLocked(r Removal) (removed, lowest bool) {
 // write permission from those that lost their master and act without one.
 // REQUIRES: t.mu.
 func (t *Table) cleanTopicsLocked(gone, fewer map[string]bool) {
-	for topic, queues := range t.topics {
-		for name, q := range queues {
-			if gone[name] {
-				t.dropQueueLocked(topic, name)
-				continue
-			}
-			set := t.brokers[name]
-			if fewer[name] && set != nil && set.actingMaster && (len(set.addrs) == 0 || set.minID() > MasterID) {
-				t.setPermLocked(topic, name, q.Perm&^permWrite)
-			}
+	for name := range gone {
+		for topic := range t.byBroker[name] {
+			t.dropQueueLocked(topic, name)
+		}
+	}
+	for name := range fewer {
+		set := t.brokers[name]
+		if set == nil || !set.actingMaster || len(set.addrs) > 0 && set.minID() <= MasterID {
+			continue
+		}
+		for topic := range t.byBroker[name] {
+			t.setPermLocked(topic, name, t.topics[topic][name].Perm&^permWrite)
 		}
 	}
 }
@@ -203,7 +194,9 @@ func (t *Table) DeleteTopic(topic, cluster string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if cluster == "" {
-		delete(t.topics, topic)
+		for name := range t.topics[topic] {
+			t.dropQueueLocked(topic, name)
+		}
 		return
 	}
 	for name := range t.clusters[cluster] {
@@ -226,12 +219,8 @@ func (t *Table) AddWritePerm(brokerName string) int {
 func (t *Table) setPerms(brokerName string, f func(int32) int32) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := 0
-	for topic, queues := range t.topics {
-		if q, ok := queues[brokerName]; ok {
-			t.setPermLocked(topic, brokerName, f(q.Perm))
-			n++
-		}
+	for topic := range t.byBroker[brokerName] {
+		t.setPermLocked(topic, brokerName, f(t.topics[topic][brokerName].Perm))
 	}
-	return n
+	return len(t.byBroker[brokerName])
 }

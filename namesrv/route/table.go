@@ -59,6 +59,8 @@ type brokerKey struct{ cluster, addr string }
 
 // liveBroker is what the last registration of a broker said (BrokerLiveInfo).
 type liveBroker struct {
+	name     string
+	id       int64
 	lastSeen *atomic.Int64 // ms
 	timeout  int64         // ms
 	version  body.DataVersion
@@ -95,7 +97,9 @@ type Table struct {
 	brokers  map[string]*brokerSet
 	clusters map[string]map[string]struct{} // cluster to broker names
 	live     map[brokerKey]*liveBroker
-	filters  map[brokerKey][]string // filter servers
+	byConn   map[Conn]map[brokerKey]struct{} // live by the connection of their registration
+	byBroker map[string]map[string]struct{}  // names of broker sets to topics that have queues there
+	filters  map[brokerKey][]string          // filter servers
 	static   map[string]map[string]body.TopicQueueMappingInfo
 
 	removals chan Removal
@@ -127,6 +131,8 @@ func New(o Options) *Table {
 		brokers:  map[string]*brokerSet{},
 		clusters: map[string]map[string]struct{}{},
 		live:     map[brokerKey]*liveBroker{},
+		byConn:   map[Conn]map[brokerKey]struct{}{},
+		byBroker: map[string]map[string]struct{}{},
 		filters:  map[brokerKey][]string{},
 		static:   map[string]map[string]body.TopicQueueMappingInfo{},
 		removals: make(chan Removal, o.QueueCapacity),
@@ -147,8 +153,12 @@ func (t *Table) Shutdown() {
 func (t *Table) putQueueLocked(topic string, q body.QueueData) {
 	m := t.topics[topic]
 	if m == nil {
+		topic = strings.Clone(topic)
 		m = map[string]body.QueueData{}
-		t.topics[strings.Clone(topic)] = m
+		t.topics[topic] = m
+	}
+	if _, have := m[q.BrokerName]; !have {
+		enter(t.byBroker, q.BrokerName, topic)
 	}
 	m[q.BrokerName] = q
 }
@@ -160,6 +170,41 @@ func (t *Table) dropQueueLocked(topic, brokerName string) {
 	delete(m, brokerName)
 	if m != nil && len(m) == 0 {
 		delete(t.topics, topic)
+	}
+	leave(t.byBroker, brokerName, topic)
+}
+
+// setLiveLocked enters what the last registration of a broker said. REQUIRES: t.mu.
+func (t *Table) setLiveLocked(k brokerKey, l *liveBroker) {
+	t.dropLiveLocked(k)
+	t.live[k] = l
+	if l.conn != nil {
+		enter(t.byConn, l.conn, k)
+	}
+}
+
+// dropLiveLocked forgets a live broker that may not be there. REQUIRES: t.mu.
+func (t *Table) dropLiveLocked(k brokerKey) {
+	if l := t.live[k]; l != nil {
+		delete(t.live, k)
+		leave(t.byConn, l.conn, k)
+	}
+}
+
+// enter puts a member into one of several sets.
+func enter[K, V comparable](sets map[K]map[V]struct{}, of K, member V) {
+	if sets[of] == nil {
+		sets[of] = map[V]struct{}{}
+	}
+	sets[of][member] = struct{}{}
+}
+
+// leave takes a member out of one of several sets, and the set with its last.
+func leave[K, V comparable](sets map[K]map[V]struct{}, of K, member V) {
+	set := sets[of]
+	delete(set, member)
+	if set != nil && len(set) == 0 {
+		delete(sets, of)
 	}
 }
 

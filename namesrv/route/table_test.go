@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -125,4 +126,52 @@ func TestRegister_IsLinear(t *testing.T) {
 	}
 	require.Less(t, last, 6*first, "bytes for 500 brokers: the first, and the most later ones")
 	require.Len(t, table.Route("T7").QueueDatas, 4000)
+}
+
+// The work for a connection that is gone does not grow with the brokers, connections
+// and topics that are there: 4,000 that close one by one, each with a broker and a
+// topic of its own, cost about four times what 1,000 do.
+func TestDisconnected_IsLinear(t *testing.T) {
+	closing := func(n int) time.Duration {
+		table := New(Options{QueueCapacity: 1})
+		conns := make([]*fakeConn, n)
+		for i := range conns {
+			conns[i] = &fakeConn{}
+			name := fmt.Sprint("b", i)
+			w := &body.TopicConfigAndMappingSerializeWrapper{}
+			w.TopicConfigTable = map[string]body.TopicConfig{}
+			for _, topic := range []string{"T", "T" + name} {
+				w.TopicConfigTable[topic] = body.NewTopicConfig(topic)
+			}
+			_, err := table.Register(Registration{Cluster: "C", Addr: name, Name: name, Topics: w, Conn: conns[i]})
+			require.NoError(t, err)
+		}
+		began := time.Now()
+		for _, c := range conns {
+			table.Disconnected(c)
+			table.Remove([]Removal{<-table.removals})
+		}
+		took := time.Since(began)
+		require.Empty(t, table.live)
+		require.Empty(t, table.byConn)
+		require.Empty(t, table.byBroker)
+		require.Empty(t, table.topics)
+		require.Empty(t, table.brokers)
+		require.Empty(t, table.clusters)
+		return took
+	}
+	var few, many time.Duration
+	for try := range 5 { // a busy machine may make some of the times longer
+		f, m := closing(1000), closing(4000)
+		if try == 0 || f < few {
+			few = f
+		}
+		if try == 0 || m < many {
+			many = m
+		}
+		if many < 8*few {
+			return
+		}
+	}
+	t.Fatalf("1,000 connections took %v to close, 4,000 took %v", few, many)
 }
