@@ -48,7 +48,8 @@ type Options struct {
 	Logger *slog.Logger
 	Now    func() int64 // ms, for data versions
 	// Changed is called after a topic was created or changed, without a lock:
-	// the broker registers it with the name servers. It must not block.
+	// the broker registers it with the name servers, which goes on beside the write
+	// of the file. It must not block.
 	Changed func(c body.TopicConfig)
 }
 
@@ -250,10 +251,10 @@ func (t *Table) create(name string, build func() *body.TopicConfig) (c *body.Top
 	t.storeLocked(c)
 	t.mu.Unlock()
 	t.opts.Logger.Info("topic created", "topic", c.TopicName, "queues", c.WriteQueueNums, "perm", PermString(c.Perm))
+	t.opts.Changed(*c)
 	if err := t.settle(); err != nil {
 		t.unwritten(c.TopicName, err)
 	}
-	t.opts.Changed(*c)
 	return c, true
 }
 
@@ -282,7 +283,7 @@ func (t *Table) touchLocked(name string) {
 func (t *Table) Put(cs ...body.TopicConfig) error { return t.Stage(cs...)() }
 
 // Stage creates or replaces topics as they are, for readers at once. The function
-// that it gives writes the file and tells Changed of them, as Put does; callers who
+// that it gives tells Changed of them and writes the file, as Put does; callers who
 // run it together share a write.
 func (t *Table) Stage(cs ...body.TopicConfig) (settle func() error) {
 	t.mu.Lock()
@@ -292,11 +293,10 @@ func (t *Table) Stage(cs ...body.TopicConfig) (settle func() error) {
 	}
 	t.mu.Unlock()
 	return func() error {
-		err := t.settle()
 		for _, c := range cs {
 			t.opts.Changed(c)
 		}
-		return err
+		return t.settle()
 	}
 }
 

@@ -322,3 +322,26 @@ func TestStage_ChangesThatComeTogetherShareAWrite(t *testing.T) {
 	require.NoError(t, r.Rewrite())
 	require.Equal(t, 2, files.writes)
 }
+
+// The name servers are told while the file is written, not after it: a broker that
+// dies between the two is taken out there with everything it had registered.
+func TestStage_TellsWhileItWrites(t *testing.T) {
+	files := &blocking{Files: configfile.NewMemory(), began: make(chan struct{}), goOn: make(chan struct{})}
+	told := make(chan string, 1)
+	r, err := Load(Options{
+		Files: files, Path: path, Now: func() int64 { return 1 }, Config: func() Config { return Config{ClusterName: "c", BrokerName: "b"} },
+		Changed: func(c body.TopicConfig) { told <- c.TopicName },
+	})
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- r.Stage(body.NewTopicConfig("a"))() }()
+	<-files.began
+	select {
+	case name := <-told:
+		require.Equal(t, "a", name)
+	default:
+		t.Error("the write is under way and nobody was told")
+	}
+	close(files.goOn)
+	require.NoError(t, <-done)
+}
