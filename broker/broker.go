@@ -231,7 +231,7 @@ func (b *Broker) Start() error {
 	b.client = remoting.NewClient(remoting.ClientOptions{Clock: b.opts.Clock, Logger: b.log})
 	b.registrar = cluster.New(cluster.Options{
 		Client: b.client, Config: b.opts.Config, Topics: b.topics, Clock: b.opts.Clock, Logger: b.log,
-		Addr: b.told, HAAddr: config.JoinAddr(cfg.BrokerIP2, haPort(cfg, port)),
+		Addr: b.told,
 	})
 	b.txn, err = txn.New(txn.Deps{
 		Config: b.opts.Config, Topics: b.topics, Offsets: b.offsets, Producers: b.producers, Store: b.store, Stats: b.stats,

@@ -39,7 +39,7 @@ func newRig(t *testing.T, extra string) *rig {
 }
 
 func (r *rig) start() {
-	text := fmt.Sprintf("brokerName=b\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nbrokerIP2=127.0.0.1\nlistenPort=0\nstorePathRootDir=%s\nstorePathCommitLog=%s/commitlog\nmappedFileSizeCommitLog=1048576\nmaxHashSlotNum=1000\nmaxIndexNum=4000\n%s\n", r.dir, r.dir, r.extra)
+	text := fmt.Sprintf("brokerName=b\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nlistenPort=0\nstorePathRootDir=%s\nstorePathCommitLog=%s/commitlog\nmappedFileSizeCommitLog=1048576\nmaxHashSlotNum=1000\nmaxIndexNum=4000\n%s\n", r.dir, r.dir, r.extra)
 	cfg, _, err := config.Parse([]byte(text), "test.conf")
 	require.NoError(r.t, err)
 	r.Broker, err = New(Options{Config: config.NewHolder(cfg, config.HolderOptions{}), Rand: rand.IntN})

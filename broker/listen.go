@@ -65,11 +65,3 @@ func storeHost(host string, port int) (netip.AddrPort, error) {
 	}
 	return netip.AddrPortFrom(ip.Unmap(), uint16(port)), nil
 }
-
-// haPort is haListenPort, or the listen port + 1 when it is not set.
-func haPort(cfg *config.Config, port int) int {
-	if cfg.HAListenPort > 0 && cfg.ListenPort != 0 {
-		return cfg.HAListenPort
-	}
-	return port + 1
-}

@@ -47,7 +47,7 @@ type Cluster struct {
 
 // settings of a small broker; those of Start go over them.
 var small = map[string]string{
-	"brokerName": "test", "brokerIP1": "127.0.0.1", "brokerIP2": "127.0.0.1", "bindAddress": "127.0.0.1", "listenPort": "0",
+	"brokerName": "test", "brokerIP1": "127.0.0.1", "bindAddress": "127.0.0.1", "listenPort": "0",
 	"mappedFileSizeCommitLog": "16777216", "mappedFileSizeConsumeQueue": "120000", "maxHashSlotNum": "10000", "maxIndexNum": "40000",
 }
 

@@ -46,7 +46,6 @@ type Options struct {
 	Config *config.Holder
 	Topics *topic.Table
 	Addr   string // host:port told to clients
-	HAAddr string // host:port told to slaves
 	Clock  clock.Clock
 	Logger *slog.Logger
 }

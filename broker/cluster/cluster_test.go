@@ -31,6 +31,7 @@ type names struct {
 	order string                   // topic that the answer of a registration marks as ordered
 	hang  map[string]chan struct{} // calls to the address wait until it is closed or the call is given up
 	sent  []body.DataVersion       // of registrations
+	head  []byte                   // of the last registration, as it is sent
 }
 
 func (n *names) Invoke(ctx context.Context, addr string, o *wire.Outgoing, b []byte) (*wire.Command, error) {
@@ -52,6 +53,7 @@ func (n *names) Invoke(ctx context.Context, addr string, o *wire.Outgoing, b []b
 		if err := body.Unmarshal(b, &rb); err != nil {
 			return nil, err
 		}
+		n.head = wire.AppendHead(nil, o, len(b))
 		n.sent = append(n.sent, rb.TopicConfigSerializeWrapper.DataVersion)
 		line += fmt.Sprintf(" %d topics", len(rb.TopicConfigSerializeWrapper.TopicConfigTable))
 		if c, ok := rb.TopicConfigSerializeWrapper.TopicConfigTable["T"]; ok {
@@ -96,7 +98,7 @@ func newRig(t *testing.T, conf string) *rig {
 		Changed: func(c body.TopicConfig) { r.Changed(c.TopicName) },
 	})
 	require.NoError(t, err)
-	r.Registrar = New(Options{Client: r.names, Config: r.config, Topics: r.topics, Clock: r.clock, Addr: "127.0.0.1:10911", HAAddr: "127.0.0.1:10912"})
+	r.Registrar = New(Options{Client: r.names, Config: r.config, Topics: r.topics, Clock: r.clock, Addr: "127.0.0.1:10911"})
 	return r
 }
 
@@ -134,6 +136,15 @@ func TestStart_RegistersEverywhere(t *testing.T) {
 	r.soon(t, fmt.Sprintf("n1:9876 103 %d topics", n), fmt.Sprintf("n2:9876 103 %d topics", n))
 	r.Shutdown()
 	require.Equal(t, []string{"n1:9876 104", "n2:9876 104"}, r.names.take())
+}
+
+// Java wants the field (CFNotNull), and a slave would copy the log of whoever listens
+// on the address that stands in it.
+func TestStart_TellsNoAddressForSlaves(t *testing.T) {
+	r := newRig(t, "brokerIP2=127.0.0.1\nhaListenPort=10912")
+	r.begin(t)
+	require.Contains(t, string(r.names.head), `"haServerAddr":""`)
+	require.NotContains(t, string(r.names.head), "10912")
 }
 
 func TestChanged_IsToldAtOnceAndAlone(t *testing.T) {

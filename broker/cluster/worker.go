@@ -156,10 +156,12 @@ func (w *worker) registerSome(cfg *config.Config, topics []body.TopicConfig, ver
 	if err != nil {
 		return err
 	}
+	// haServerAddr must be there (CFNotNull) and is empty: nobody serves copies here,
+	// and on any address a slave might find somebody else's log.
 	h := &header.RegisterBrokerRequest{
 		BrokerName: wire.Some(cfg.BrokerName), BrokerAddr: wire.Some(r.opts.Addr),
 		ClusterName: wire.Some(cfg.BrokerClusterName), BrokerID: wire.Some(cfg.BrokerID),
-		HaServerAddr: wire.Some(r.opts.HAAddr),
+		HaServerAddr: wire.Some(""),
 		BodyCRC32:    wire.Some(int32(crc32.ChecksumIEEE(b) & 0x7fffffff)),
 	}
 	w.sent = version

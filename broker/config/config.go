@@ -27,10 +27,8 @@ type Config struct {
 	BrokerID          int64  `conf:"brokerId"` // 0: this is a master
 	NamesrvAddr       string `conf:"namesrvAddr,hot" check:"nameServers"`
 	BrokerIP1         string `conf:"brokerIP1" check:"host"` // address told to clients
-	BrokerIP2         string `conf:"brokerIP2" check:"host"` // address told to slaves
 	BindAddress       string `conf:"bindAddress"`
 	ListenPort        int    `conf:"listenPort" min:"0" max:"65535"` // 0: a free port
-	HAListenPort      int    `conf:"haListenPort" max:"65535"`       // listenPort+1 unless set above 0
 	BrokerRole        string `conf:"brokerRole"`                     // ASYNC_MASTER
 
 	// Topics and groups.
@@ -182,7 +180,7 @@ type Config struct {
 	waiting map[string]string
 }
 
-// JoinAddr is an address that others are told: brokerIP1 or brokerIP2, as it is
+// JoinAddr is an address that others are told: brokerIP1, as it is
 // written, with the port that the broker listens on, which is another than listenPort
 // when that is 0.
 func JoinAddr(host string, port int) string {

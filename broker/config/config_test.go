@@ -58,7 +58,6 @@ func TestDefault_IsJavas(t *testing.T) {
 	require.Equal(t, "DefaultCluster", c.BrokerClusterName)
 	require.Equal(t, "DEFAULT_BROKER", c.BrokerName)
 	require.Equal(t, 10911, c.ListenPort)
-	require.Equal(t, 10912, c.HAListenPort)
 	require.Equal(t, "127.0.0.1:10911", JoinAddr(c.BrokerIP1, c.ListenPort))
 	require.Equal(t, "./store/commitlog", c.CommitLogDir())
 	require.Equal(t, int32(6), c.BrokerPermission)

@@ -220,7 +220,11 @@ func (p *parser) listIdle(h Host) {
 		if k == nil || !idle(key) || key == "brokerConfigPath" || key == "rocketmqHome" {
 			continue
 		}
-		if v := p.values[key]; v != h.done(k) {
+		usual := h.done(k)
+		if port, err := strconv.Atoi(p.values["listenPort"]); key == "haListenPort" && err == nil {
+			usual = strconv.Itoa(port + 1) // Java's choice, which it writes
+		}
+		if v := p.values[key]; v != usual {
 			list = append(list, key+"="+shown(k, v))
 		}
 	}

@@ -183,7 +183,7 @@ func settings(o options, f conf, data, nameServer string) map[string]string {
 		if ip := net.ParseIP(o.host); o.host == "" || ip != nil && ip.IsUnspecified() {
 			told = f.host.Address // as Java chooses it: nobody reaches 0.0.0.0
 		}
-		set["bindAddress"], set["brokerIP1"], set["brokerIP2"] = o.host, told, told
+		set["bindAddress"], set["brokerIP1"] = o.host, told
 	}
 	if o.brokerConf == "" || o.has("broker-port") {
 		set["listenPort"] = strconv.Itoa(o.brokerPort)

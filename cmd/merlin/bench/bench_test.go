@@ -34,7 +34,7 @@ func servers(t *testing.T) (names, addr string) {
 	require.NoError(t, err)
 	require.NoError(t, ns.Start())
 	dir := t.TempDir()
-	text := fmt.Sprintf("brokerName=b\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nbrokerIP2=127.0.0.1\nlistenPort=0\nnamesrvAddr=%s\nstorePathRootDir=%s\nstorePathCommitLog=%s/commitlog\nmappedFileSizeCommitLog=16777216\n", ns.Addr(), dir, dir)
+	text := fmt.Sprintf("brokerName=b\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nlistenPort=0\nnamesrvAddr=%s\nstorePathRootDir=%s\nstorePathCommitLog=%s/commitlog\nmappedFileSizeCommitLog=16777216\n", ns.Addr(), dir, dir)
 	cfg, _, err := config.Parse([]byte(text), "test.conf")
 	require.NoError(t, err)
 	b, err := broker.New(broker.Options{Config: config.NewHolder(cfg, config.HolderOptions{}), Rand: rand.IntN})
