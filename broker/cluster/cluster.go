@@ -215,7 +215,8 @@ func (r *Registrar) look() {
 }
 
 // settle calls the waiters whose change is settled or whose time is over, and
-// gives the time of the next look, which is after now, or the zero time.
+// gives the time of the next look, which is after now, or the zero time. Several may
+// run at a time.
 func (r *Registrar) settle(now time.Time) (next time.Time) {
 	var ready []waiter
 	r.mu.Lock()

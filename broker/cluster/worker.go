@@ -92,8 +92,8 @@ func (w *worker) work() {
 	}
 	waits := len(r.waiting) > 0
 	r.mu.Unlock()
-	if waits {
-		r.look()
+	if waits && !r.settle(r.opts.Clock.Now()).IsZero() {
+		r.look() // somebody still waits, and until another time than before
 	}
 }
 
