@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // servers starts both servers and gives their addresses.
-func servers(t *testing.T) (names, addr string) {
+func servers(t testing.TB) (names, addr string) {
 	t.Helper()
 	ns, err := namesrv.New(namesrv.Options{Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
@@ -169,4 +169,13 @@ func TestUsage_Parses(t *testing.T) {
 	require.Equal(t, Usage{CPU: 2, AnonMiB: 2, FileMiB: 4, Threads: 7}, *u)
 	_, err = parseUsage("x", "")
 	require.Error(t, err)
+}
+
+// BenchmarkTopics makes b.N topics of 8 queues one by one, each durable and known to
+// the name server before the next: go test -bench Topics -benchtime 6000x ./cmd/merlin/bench
+func BenchmarkTopics(b *testing.B) {
+	_, addr := servers(b)
+	r := &bench{options: options{broker: addr, topic: "many", topics: b.N, queues: 8, size: 1}, work: "send", errOut: io.Discard}
+	b.ResetTimer()
+	require.NoError(b, r.prepare(b.Context()))
 }
