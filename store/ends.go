@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
+	"sort"
 
 	"github.com/merlinmq/merlin/store/consumequeue"
 	"github.com/merlinmq/merlin/store/vfs"
@@ -94,9 +95,10 @@ func loadQueueEnds(f vfs.FS, path string, cp *checkpoint, first int64, fn func(q
 // lacking finds the queues that end before the place where they ended at the floor,
 // and says so.
 func (s *Store) lacking() (qs []*consumequeue.Queue, err error) {
-	if !s.cp.known {
-		return nil, nil
+	if qs, err = s.askew(); err != nil || !s.cp.known {
+		return qs, err
 	}
+	qs = nil // what they lack stands behind the floor
 	bad, err := loadQueueEnds(s.fs, s.path(endsName), &s.cp, s.clog.Min(), func(e queueEnd) error {
 		if e.phy <= max(s.clog.Min(), s.deleted.place(e.topic, e.id)) || !consumequeue.ValidTopic(e.topic) || e.id < 0 {
 			return nil // nothing of it has to be there
@@ -113,16 +115,65 @@ func (s *Store) lacking() (qs []*consumequeue.Queue, err error) {
 			}
 		}
 		s.log.Warn("store: a consume queue is damaged, it is built again from the log", "topic", e.topic, "queue", e.id,
-			"file", filepath.Join(s.o.StorePathRootDir, "consumequeue", e.topic, fmt.Sprint(e.id)), "from", q.Min(), "to", q.Max(), "was", e.max)
+			"file", s.queueDir(e.topic, e.id), "from", q.Min(), "queueOffset", q.Max(), "was", e.max)
 		if qs = append(qs, q); !began {
 			return s.queues.Rewind(q, 0) // its first files are gone
 		}
-		return s.rewind(q, e.max-1)
+		return s.rewind(q, min(e.max, q.Max())-1) // what is before the damage may be torn
 	})
 	if bad != "" {
 		s.log.Warn("store: damage of consume queues is not noticed by this start", "reason", bad)
 	}
 	return qs, err
+}
+
+func (s *Store) queueDir(topic string, id int32) string {
+	return filepath.Join(s.o.StorePathRootDir, "consumequeue", topic, fmt.Sprint(id))
+}
+
+// askew finds the queues that end behind the floor, with an entry that leads to no
+// record, or before something that is no entry, and takes it off: it would hide from a
+// replay what the log has before the place that it names.
+func (s *Store) askew() (qs []*consumequeue.Queue, err error) {
+	return qs, s.queues.Each(func(q *consumequeue.Queue) error {
+		first := q.Files()
+		if q.Max() == 0 || len(first) == 0 || s.cp.known && q.MaxPhy() <= s.cp.floor {
+			return nil
+		}
+		end := q.Max()
+		whole, err := s.wholeAt(q, end-1)
+		if err != nil || whole && !q.Odd() {
+			return err
+		}
+		if !whole {
+			low, failed := first[0], error(nil)
+			end = low + int64(sort.Search(int(end-low), func(i int) bool {
+				whole, err := s.wholeAt(q, low+int64(i))
+				failed = errors.Join(failed, err)
+				return !whole
+			}))
+			if failed != nil {
+				return failed
+			}
+		} else {
+			end-- // it may be torn
+		}
+		s.log.Warn("store: a consume queue ends with an entry that leads to no message, it is built again from the log",
+			"topic", q.Topic, "queue", q.ID, "file", s.queueDir(q.Topic, q.ID), "queueOffset", end, "to", q.Max())
+		qs = append(qs, q)
+		return s.queues.Rewind(q, end)
+	})
+}
+
+// wholeAt says whether an entry leads to a whole record, or to what has expired, or
+// stands for no message.
+func (s *Store) wholeAt(q *consumequeue.Queue, offset int64) (bool, error) {
+	e, ok, err := q.Get(offset)
+	if err != nil || !ok || e.Filler() || 0 <= e.PhyOffset && e.PhyOffset < s.clog.Min() {
+		return ok, err
+	}
+	size, valid, err := s.clog.Valid(e.PhyOffset)
+	return valid && size == int(e.Size), err
 }
 
 // rewind takes off the entries of a queue from end on, and those before whose records

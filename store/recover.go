@@ -445,8 +445,12 @@ func (r *replay) compare(m *message.Message) error {
 	// queue that has not come so far.
 	if !ok || e.PhyOffset < m.PhyOffset || e.Filler() {
 		r.mark(q)
+		return nil
 	}
-	return nil
+	if size, valid, err := r.s.clog.Valid(e.PhyOffset); err != nil || valid && size == int(e.Size) {
+		return err
+	}
+	return r.repair(q, e, m)
 }
 
 // entry reads one entry and keeps those behind it.
@@ -474,7 +478,7 @@ func (r *replay) entry(q *consumequeue.Queue, offset int64) (consumequeue.Entry,
 	return e, true, nil
 }
 
-// repair writes an entry again whose tags code was torn off.
+// repair writes an entry again that is not what its message says.
 func (r *replay) repair(q *consumequeue.Queue, e consumequeue.Entry, m *message.Message) error {
 	var tags, delay []byte
 	for name, value := range message.Each(m.Properties) {
@@ -486,10 +490,18 @@ func (r *replay) repair(q *consumequeue.Queue, e consumequeue.Entry, m *message.
 		}
 	}
 	want := r.s.tagsCode(m, tags, delay)
-	if e.TagsCode == want || e.TagsCode != 0 && e.TagsCode != want>>32<<32 {
-		return nil // what another configuration made of it stays
+	tagged := e.TagsCode == want
+	if m.Topic == scheduleTopic && e.TagsCode != 0 && e.TagsCode != want>>32<<32 {
+		tagged = true // what another configuration made of it stays
 	}
-	e.TagsCode = want
+	if tagged && e.Size == m.StoreSize && e.PhyOffset == m.PhyOffset {
+		return nil
+	}
+	r.s.log.Warn("store: an entry of a consume queue is not what its message says, it is written again", "topic", q.Topic, "queue", q.ID,
+		"file", r.s.queueDir(q.Topic, q.ID), "queueOffset", e.QueueOffset, "offset", e.PhyOffset)
+	if e.PhyOffset, e.Size = m.PhyOffset, m.StoreSize; !tagged {
+		e.TagsCode = want
+	}
 	return q.Repair(e)
 }
 

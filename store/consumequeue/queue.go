@@ -72,6 +72,9 @@ type Queue struct {
 	// short is the first file that is not as long as it should be, -1 without one;
 	// Open and Recover.
 	short int64
+	// odd says that the queue ended at something that is no entry and not blank
+	// either; Recover.
+	odd bool
 
 	mu sync.Mutex
 	// tail holds the entries from tailAt on, which are not in the file yet. They

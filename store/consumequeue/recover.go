@@ -54,7 +54,7 @@ func (q *Queue) recover(clean bool, s *tailScan) error {
 		return nil
 	}
 	clean = clean && q.short < 0
-	s.q, s.maxPhy = q, 0
+	s.q, s.maxPhy, s.odd = q, 0, false
 	base := q.endFile - size
 	if !clean {
 		base = max(q.firstFile, q.endFile-3*size)
@@ -76,7 +76,7 @@ func (q *Queue) recover(clean bool, s *tailScan) error {
 	q.tailAt = end
 	q.max.Store(end)
 	q.min.Store(q.firstFile / EntrySize)
-	q.maxPhy = s.maxPhy
+	q.maxPhy, q.odd = s.maxPhy, s.odd
 	if s.maxPhy == 0 && end > q.firstFile/EntrySize {
 		// Nothing but the file before says where the log is known to.
 		e, ok, err := q.Get(end - 1)
@@ -99,6 +99,7 @@ func (q *Queue) recover(clean bool, s *tailScan) error {
 type tailScan struct {
 	q      *Queue
 	maxPhy int64
+	odd    bool // the last file ended at what is no entry
 	buf    [scanBlock]byte
 }
 
@@ -119,7 +120,8 @@ func (s *tailScan) file(base int64) (int64, error) {
 			s.q.head = Parse(s.buf[:])
 		}
 		for i := 0; i+EntrySize <= n; i += EntrySize {
-			if !s.take(Parse(s.buf[i:])) {
+			if e := Parse(s.buf[i:]); !s.take(e) {
+				s.odd = e != Entry{}
 				return (at + int64(i)) / EntrySize, nil
 			}
 		}

@@ -69,6 +69,10 @@ func (q *Queue) ShortFile() string {
 	return q.path(q.short)
 }
 
+// Odd says that the queue ended at something that is no entry and not blank either.
+// It is known once Recover has run.
+func (q *Queue) Odd() bool { return q.odd }
+
 // Bury removes the entries of records that lie before a place of the log: they are
 // of a life of the queue that was deleted. It gives the number of entries that went.
 // REQUIRES: the dispatcher, before anything is put.
