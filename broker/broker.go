@@ -181,7 +181,7 @@ func (b *Broker) load() error {
 		return err
 	}
 	b.offsets, err = offset.Load(offset.Options{
-		Files: b.opts.Files, Path: filepath.Join(dir, "consumerOffset.json"), Now: now,
+		Files: b.opts.Files, Path: filepath.Join(dir, "consumerOffset.json"), Logger: b.log, Now: now,
 		VersionStep: cfg.ConsumerOffsetUpdateVersionStep,
 	})
 	if err != nil {
@@ -196,6 +196,7 @@ func (b *Broker) load() error {
 	if err != nil {
 		return err
 	}
+	b.tellLost(dir)
 	b.consumers = client.NewConsumers(client.ConsumerOptions{
 		Clock: b.opts.Clock, Logger: b.log, Expiry: cfg.ChannelExpiredTimeout.Duration(),
 		SubscriptionExpiry: cfg.SubscriptionExpiredTimeout.Duration(),

@@ -90,7 +90,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.settings.current.Store(&cfg)
 	var err error
-	if s.kv, err = kv.Open(o.Files, cfg.KVConfigPath); err != nil {
+	if s.kv, err = kv.Open(o.Files, cfg.KVConfigPath, o.Logger); err != nil {
 		return nil, fmt.Errorf("namesrv: %w", err)
 	}
 	for _, path := range []string{cfg.KVConfigPath, cfg.ConfigStorePath} {

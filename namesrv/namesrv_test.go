@@ -245,7 +245,7 @@ func TestServer_Configuration(t *testing.T) {
 	require.Contains(t, text, "supportActingMaster=true\n")
 	require.Contains(t, text, "myOwnKey=changed\n")
 	require.NotContains(t, text, "nobodyKnows")
-	saved, err := files.Load("ns.conf", nil)
+	saved, err := files.Load("ns.conf", nil, nil)
 	require.NoError(t, err)
 	again := Default("home")
 	_, err = again.Apply(saved, "ns.conf")

@@ -15,7 +15,7 @@ import (
 )
 
 func (w *world) file() string {
-	data, err := w.files.Load("broker.conf", nil)
+	data, err := w.files.Load("broker.conf", nil, nil)
 	require.NoError(w.t, err)
 	return string(data)
 }

@@ -227,7 +227,7 @@ func TestUpdate_ChangesOnlyItsKeysInTheFile(t *testing.T) {
 	require.False(t, h.Get().TraceOn)
 	require.Contains(t, h.Text(), "\nbrokerPermission=4\n")
 	require.Equal(t, Version{Timestamp: 2000, Counter: 1}, h.Version())
-	data, err := files.Load("b.conf", nil)
+	data, err := files.Load("b.conf", nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, "# my broker\r\nbrokerPermission : 4\r\nlistenPort=1234\r\n! end\r\ntraceOn=false\r\n", string(data))
 }
@@ -245,7 +245,7 @@ func TestUpdate_AllOrNothing(t *testing.T) {
 	}
 	require.Equal(t, Default(), h.Get())
 	require.Zero(t, h.Version().Counter)
-	_, err := files.Load("b.conf", nil)
+	_, err := files.Load("b.conf", nil, nil)
 	require.ErrorIs(t, err, configfile.ErrNone)
 }
 
@@ -255,7 +255,7 @@ func TestChange_SaysWhatHasNoEffectNow(t *testing.T) {
 	files := configfile.NewMemory()
 	h := NewHolder(Default(), HolderOptions{File: "b.conf", Files: files})
 	saved := func() string {
-		data, err := files.Load("b.conf", nil)
+		data, err := files.Load("b.conf", nil, nil)
 		require.NoError(t, err)
 		return string(data)
 	}

@@ -242,7 +242,7 @@ func (h *Holder) persist(list []change) error {
 	if h.opts.File == "" || h.opts.Files == nil {
 		return errors.New("the broker was started without a configuration file")
 	}
-	data, err := h.opts.Files.Load(h.opts.File, nil)
+	data, err := h.opts.Files.Load(h.opts.File, nil, nil)
 	if errors.Is(err, configfile.ErrNone) {
 		data, err = nil, nil
 	}

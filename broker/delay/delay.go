@@ -107,7 +107,10 @@ func Load(opts Options) (*Service, error) {
 	}
 	s := &Service{opts: opts, offsets: map[int]int64{}, stop: make(chan struct{})}
 	var f file
-	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
+	_, err := opts.Files.Load(opts.Path, func(data []byte) error {
+		f = file{} // nothing stays of a damaged one
+		return fastjson.Unmarshal(data, &f)
+	}, configfile.Told(opts.Logger, opts.Path))
 	if err != nil && !errors.Is(err, configfile.ErrNone) {
 		return nil, fmt.Errorf("delay: load: %w", err)
 	}

@@ -211,7 +211,7 @@ func TestPersist_NotAheadOfTheDisk(t *testing.T) {
 	r.begin(t)
 	require.Eventually(t, func() bool { r.pass(100); return len(r.Offsets()) == 1 }, 5*time.Second, time.Millisecond)
 	require.NoError(t, r.Persist())
-	_, err := r.files.Load("delayOffset.json", nil)
+	_, err := r.files.Load("delayOffset.json", nil, nil)
 	require.ErrorIs(t, err, configfile.ErrNone, "the copy is not flushed")
 
 	again := &rig{store: r.store, clock: r.clock, files: r.files}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -27,6 +28,15 @@ const MaxLength = 255
 
 // systemPrefix begins the names of system groups.
 const systemPrefix = "CID_RMQ_SYS_"
+
+// builtin are the groups that every broker has (SubscriptionGroupManager.init).
+var builtin = []string{
+	"TOOLS_CONSUMER", "FILTERSRV_CONSUMER", "SELF_TEST_C_GROUP", "CID_ONS-HTTP-PROXY", "CID_ONSAPI_PULL",
+	"CID_ONSAPI_PERMISSION", "CID_ONSAPI_OWNER", "CID_RMQ_SYS_TRANS",
+}
+
+// Builtin reports whether every broker has the group.
+func Builtin(name string) bool { return slices.Contains(builtin, name) }
 
 // ForbidRead is the bit of the forbidden table that stops reading
 // (PermName.INDEX_PERM_READ).
@@ -83,16 +93,16 @@ func Load(opts Options) (*Table, error) {
 	}
 	t := &Table{opts: opts, forbidden: map[string]map[string]int32{}}
 	t.saver = configfile.NewSaver(t.write)
-	for _, name := range []string{
-		"TOOLS_CONSUMER", "FILTERSRV_CONSUMER", "SELF_TEST_C_GROUP", "CID_ONS-HTTP-PROXY", "CID_ONSAPI_PULL",
-		"CID_ONSAPI_PERMISSION", "CID_ONSAPI_OWNER", "CID_RMQ_SYS_TRANS",
-	} {
+	for _, name := range builtin {
 		c := body.NewSubscriptionGroupConfig(name)
 		t.groups.Store(name, &c)
 		t.count++
 	}
 	var f file
-	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
+	_, err := opts.Files.Load(opts.Path, func(data []byte) error {
+		f = file{} // nothing stays of a damaged one
+		return fastjson.Unmarshal(data, &f)
+	}, configfile.Told(opts.Logger, opts.Path))
 	if err != nil && !errors.Is(err, configfile.ErrNone) {
 		return nil, fmt.Errorf("group: load: %w", err)
 	}

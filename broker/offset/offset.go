@@ -9,7 +9,9 @@ package offset
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -30,6 +32,8 @@ const None int64 = -1
 type Options struct {
 	Files configfile.Files
 	Path  string // of consumerOffset.json
+	// Logger is told when the file is damaged; nil means nobody is.
+	Logger *slog.Logger
 	// VersionStep is the number of commits that make a new data version
 	// (consumerOffsetUpdateVersionStep), 0 means 500.
 	VersionStep int64
@@ -75,7 +79,10 @@ func Load(opts Options) (*Table, error) {
 	}
 	t := &Table{opts: opts, entries: map[Key]*entry{}}
 	var f file
-	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
+	_, err := opts.Files.Load(opts.Path, func(data []byte) error {
+		f = file{} // nothing stays of a damaged one
+		return fastjson.Unmarshal(data, &f)
+	}, configfile.Told(opts.Logger, opts.Path))
 	if errors.Is(err, configfile.ErrNone) {
 		t.version.Timestamp = opts.Now()
 		return t, nil
@@ -264,6 +271,11 @@ func (t *Table) TopicsOf(group string) []string {
 // GroupsOf lists the groups that have committed offsets for a topic, sorted.
 func (t *Table) GroupsOf(topic string) []string {
 	return t.names(func(k Key) (string, bool) { return k.Group, k.Topic == topic })
+}
+
+// Groups lists the groups that have committed offsets, sorted.
+func (t *Table) Groups() []string {
+	return slices.Compact(t.names(func(k Key) (string, bool) { return k.Group, true }))
 }
 
 func (t *Table) names(pick func(Key) (string, bool)) []string {

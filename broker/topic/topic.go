@@ -86,7 +86,10 @@ func Load(opts Options) (*Table, error) {
 	t.saver = configfile.NewSaver(t.write)
 	t.addSystem()
 	var f file
-	_, err := opts.Files.Load(opts.Path, func(data []byte) error { return fastjson.Unmarshal(data, &f) })
+	_, err := opts.Files.Load(opts.Path, func(data []byte) error {
+		f = file{} // nothing stays of a damaged one
+		return fastjson.Unmarshal(data, &f)
+	}, configfile.Told(opts.Logger, opts.Path))
 	if err != nil && !errors.Is(err, configfile.ErrNone) {
 		return nil, fmt.Errorf("topic: load: %w", err)
 	}

@@ -246,7 +246,7 @@ func TestPut_OneByOneIsLinear(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, load(t, files).Find("topic-6"))
 	require.NoError(t, r.Persist())
-	data, err := files.Load(path, nil)
+	data, err := files.Load(path, nil, nil)
 	require.NoError(t, err)
 	require.NotContains(t, string(data), "  ")
 	require.Nil(t, load(t, files).Find("topic-6"))

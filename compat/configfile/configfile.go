@@ -6,9 +6,11 @@
 package configfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"sync"
 
@@ -24,11 +26,24 @@ type Files interface {
 	// Load gives the newest content that check accepts, of the file or else of
 	// its .bak. check may be nil; the content handed to it is also what Load
 	// returns. ErrNone when there is neither; any other error names the file and
-	// what is wrong with it.
-	Load(path string, check func(data []byte) error) ([]byte, error)
+	// what is wrong with it. instead, which may be nil, is told why the file itself is
+	// not used when its .bak is what Load returns.
+	Load(path string, check func(data []byte) error, instead func(why error)) ([]byte, error)
 	// Save replaces the file: after a crash at any moment the old or the new
 	// content is there in full. The previous content becomes path.bak.
 	Save(path string, data []byte) error
+}
+
+// Told gives a function for Load that says in the log which file is not used and why,
+// and what is used instead. Without a log it gives nil.
+func Told(log *slog.Logger, path string) func(why error) {
+	if log == nil {
+		return nil
+	}
+	return func(why error) {
+		log.Error("a file is damaged or gone, its older copy is used: what was changed last may be lost",
+			"file", path, "instead", path+".bak", "reason", why)
+	}
 }
 
 // SaveJSON replaces a file with v as fastjson prints it for people, which is the
@@ -62,21 +77,31 @@ type disk interface {
 }
 
 // Load implements Files.
-func (f onDisk) Load(path string, check func([]byte) error) ([]byte, error) {
-	return load(path, check, f.disk.readFile)
+func (f onDisk) Load(path string, check func([]byte) error, instead func(error)) ([]byte, error) {
+	return load(path, check, instead, f.disk.readFile)
 }
 
-func load(path string, check func([]byte) error, read func(string) ([]byte, error)) ([]byte, error) {
+func load(path string, check func([]byte) error, instead func(error), read func(string) ([]byte, error)) ([]byte, error) {
 	var first error
 	for _, p := range []string{path, path + ".bak"} {
 		data, err := read(p)
 		if err == nil && len(data) == 0 {
 			err = errors.New("the file is empty")
 		}
+		if at := bytes.IndexByte(data, 0); err == nil && check != nil && at >= 0 {
+			// fastjson reads it as part of a string; nobody writes it so.
+			err = fmt.Errorf("a zero byte at %d: the file is damaged", at)
+		}
 		if err == nil && check != nil {
 			err = check(data)
 		}
 		if err == nil {
+			if p != path && instead != nil {
+				if first == nil {
+					first = fmt.Errorf("configfile: read %s: %w", path, fs.ErrNotExist)
+				}
+				instead(first)
+			}
 			return data, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) && first == nil {
@@ -180,8 +205,8 @@ type Memory struct {
 func NewMemory() *Memory { return &Memory{files: map[string][]byte{}} }
 
 // Load implements Files.
-func (m *Memory) Load(path string, check func([]byte) error) ([]byte, error) {
-	return load(path, check, m.read)
+func (m *Memory) Load(path string, check func([]byte) error, instead func(error)) ([]byte, error) {
+	return load(path, check, instead, m.read)
 }
 
 func (m *Memory) read(path string) ([]byte, error) {

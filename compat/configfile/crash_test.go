@@ -247,7 +247,7 @@ func whole(data []byte) error {
 // verify loads what a crash left: saved is the number of the last Save that was
 // done, begun that of the last that was begun.
 func verify(d *crashDisk, saved, begun int) error {
-	data, err := onDisk{d}.Load(file, whole)
+	data, err := onDisk{d}.Load(file, whole, nil)
 	if errors.Is(err, ErrNone) && saved == 0 {
 		return nil
 	}
@@ -388,7 +388,7 @@ func TestFault_EveryOperation(t *testing.T) {
 			}
 			r := rand.New(rand.NewPCG(uint64(at), 1))
 			for range 20 {
-				data, err := onDisk{d.crash(r)}.Load(file, whole)
+				data, err := onDisk{d.crash(r)}.Load(file, whole, nil)
 				require.NoError(t, err, failed)
 				require.Contains(t, []string{content(saved), content(3)}, string(data), failed)
 			}

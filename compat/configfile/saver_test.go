@@ -86,3 +86,33 @@ func TestSaver_PanicLeavesNobodyWaiting(t *testing.T) {
 	require.Panics(t, func() { _ = s.Save() })
 	require.Panics(t, func() { _ = s.Save() }, "the Saver is still usable")
 }
+
+// The older copy is used, and why is told, when the file is damaged or gone. Zeros
+// inside of a string, which JSON readers may take, are damage.
+func TestLoad_Instead(t *testing.T) {
+	for name, newest := range map[string]string{"cut": `{"a`, "empty": "", "a block of zeros": "{\"a\":\"\x00\x00\x00\"}", "gone": "-"} {
+		t.Run(name, func(t *testing.T) {
+			f := NewMemory()
+			f.files["x.bak"] = []byte(`{"a":"b"}`)
+			if newest != "-" {
+				f.files["x"] = []byte(newest)
+			}
+			var why error
+			check := func(b []byte) error {
+				if b[len(b)-1] != '}' {
+					return errors.New("no end")
+				}
+				return nil
+			}
+			data, err := f.Load("x", check, func(err error) { why = err })
+			require.NoError(t, err)
+			require.Equal(t, `{"a":"b"}`, string(data))
+			require.ErrorContains(t, why, "read x:")
+
+			f.files["x"], why = data, nil
+			_, err = f.Load("x", check, func(err error) { why = err })
+			require.NoError(t, err)
+			require.NoError(t, why)
+		})
+	}
+}

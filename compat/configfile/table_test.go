@@ -30,7 +30,7 @@ type tableContent struct {
 
 func readTable(t require.TestingT, f Files) tableContent {
 	var got tableContent
-	_, err := f.Load(file, func(b []byte) error { return json.Unmarshal(b, &got) })
+	_, err := f.Load(file, func(b []byte) error { return json.Unmarshal(b, &got) }, nil)
 	require.NoError(t, err)
 	return got
 }
@@ -49,14 +49,14 @@ func TestTable_GrowsInPlace(t *testing.T) {
 	require.ErrorIs(t, tb.Add(tableHead(1), nil), ErrNoRoom, "nothing is there yet")
 	some, _ := entries(3, 20)
 	require.NoError(t, tb.Replace(tableHead(1), some, 0))
-	data, err := files.Load(file, nil)
+	data, err := files.Load(file, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, "{\n\t\"dataVersion\":{\n\t\t\"counter\":1\n\t},\n\t\"table\":{\n\t\t\"n0\":{\n\t\t\t\"v\":\"xxxxxxxxxxxxxxxxxxxx\"\n\t\t},\n\t\t\"n1\"", string(data[:98]))
 	require.NotContains(t, string(data), "  ")
 	require.ErrorIs(t, tb.Add(tableHead(2), [][]byte{tableEntry(3, 9)}), ErrNoRoom, "no room was left")
 
 	require.NoError(t, tb.Replace(tableHead(2), some, 4000))
-	data, err = files.Load(file, nil)
+	data, err = files.Load(file, nil, nil)
 	require.NoError(t, err)
 	size := len(data)
 	n := 3
@@ -72,7 +72,7 @@ func TestTable_GrowsInPlace(t *testing.T) {
 		require.Equal(t, 1000000+n, got.DataVersion.Counter)
 	}
 	require.Greater(t, n, 10)
-	data, err = files.Load(file, nil)
+	data, err = files.Load(file, nil, nil)
 	require.NoError(t, err)
 	require.Len(t, data, size)
 

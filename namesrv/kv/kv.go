@@ -8,6 +8,7 @@ package kv
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"strings"
 	"sync"
@@ -65,15 +66,16 @@ type waiter struct {
 
 // Open reads the file, or its backup when the file is damaged; when there is
 // neither the store is empty. Damage of both is an error: to start without the
-// order topics would move messages to other queues.
-func Open(files configfile.Files, path string) (*Store, error) {
+// order topics would move messages to other queues. log, which may be nil, is told
+// when the backup is used.
+func Open(files configfile.Files, path string, log *slog.Logger) (*Store, error) {
 	s := &Store{files: files, path: path}
 	s.saver = configfile.NewSaver(s.write)
 	t := &table{}
 	_, err := files.Load(path, func(data []byte) error {
 		t = &table{}
 		return body.Unmarshal(data, t)
-	})
+	}, configfile.Told(log, path))
 	if err != nil && !errors.Is(err, configfile.ErrNone) {
 		return nil, fmt.Errorf("kv: %w", err)
 	}

@@ -17,7 +17,7 @@ import (
 
 func TestStore_SurvivesARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "namesrv", "kvConfig.json")
-	s, err := Open(configfile.OS(), path)
+	s, err := Open(configfile.OS(), path, nil)
 	require.NoError(t, err)
 	require.Nil(t, s.List(OrderTopics))
 	require.NoError(t, s.Put(OrderTopics, "T1", "b1:4"))
@@ -30,7 +30,7 @@ func TestStore_SurvivesARestart(t *testing.T) {
 	// KVConfigSerializeWrapper.toJson, compact, in the order of Java's hash map.
 	require.Equal(t, `{"configTable":{"other":{},"ORDER_TOPIC_CONFIG":{"T1":"b1:4","T2":"b1:8;b2:8"}}}`, string(data))
 
-	again, err := Open(configfile.OS(), path)
+	again, err := Open(configfile.OS(), path, nil)
 	require.NoError(t, err)
 	v, ok := again.Get(OrderTopics, "T2")
 	require.True(t, ok)
@@ -42,19 +42,19 @@ func TestStore_SurvivesARestart(t *testing.T) {
 
 func TestStore_FallsBackToTheBackup(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kvConfig.json")
-	s, err := Open(configfile.OS(), path)
+	s, err := Open(configfile.OS(), path, nil)
 	require.NoError(t, err)
 	require.NoError(t, s.Put("n", "k", "1"))
 	require.NoError(t, s.Put("n", "k", "2"))
 	for _, bad := range []string{"", `{"configTable":{"n"`, "\x00\x00"} {
 		require.NoError(t, os.WriteFile(path, []byte(bad), 0o644))
-		again, err := Open(configfile.OS(), path)
+		again, err := Open(configfile.OS(), path, nil)
 		require.NoError(t, err, "%q", bad)
 		v, _ := again.Get("n", "k")
 		require.Equal(t, "1", v)
 	}
 	require.NoError(t, os.WriteFile(path+".bak", []byte("{"), 0o644))
-	_, err = Open(configfile.OS(), path)
+	_, err = Open(configfile.OS(), path, nil)
 	require.ErrorContains(t, err, "kvConfig.json")
 }
 
@@ -63,7 +63,7 @@ type failing struct{ configfile.Files }
 func (failing) Save(string, []byte) error { return errors.New("disk full") }
 
 func TestStore_AChangeThatIsNotOnTheDiskIsNone(t *testing.T) {
-	s, err := Open(failing{configfile.NewMemory()}, "kv")
+	s, err := Open(failing{configfile.NewMemory()}, "kv", nil)
 	require.NoError(t, err)
 	require.ErrorContains(t, s.Put("n", "k", "v"), "disk full")
 	_, ok := s.Get("n", "k")
@@ -89,7 +89,7 @@ func (h *held) Save(path string, data []byte) error {
 // changes nothing costs none.
 func TestStore_ChangesShareAWrite(t *testing.T) {
 	h := &held{Files: configfile.NewMemory(), began: make(chan struct{}), goOn: make(chan struct{})}
-	s, err := Open(h, "kv")
+	s, err := Open(h, "kv", nil)
 	require.NoError(t, err)
 	var all sync.WaitGroup
 	put := func(key string) {
@@ -121,7 +121,7 @@ func TestStore_ChangesShareAWrite(t *testing.T) {
 }
 
 func TestStore_IsBounded(t *testing.T) {
-	s, err := Open(configfile.NewMemory(), "kv")
+	s, err := Open(configfile.NewMemory(), "kv", nil)
 	require.NoError(t, err)
 	big := strings.Repeat("x", maxBytes-10)
 	require.NoError(t, s.Put("n", "big", big))
@@ -134,7 +134,7 @@ func TestStore_IsBounded(t *testing.T) {
 }
 
 func TestStore_OrdersAreTheBodyOfARegistration(t *testing.T) {
-	s, err := Open(configfile.NewMemory(), "kv")
+	s, err := Open(configfile.NewMemory(), "kv", nil)
 	require.NoError(t, err)
 	b, err := s.Orders()
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestStore_OrdersAreTheBodyOfARegistration(t *testing.T) {
 
 // A change that was taken along by the write before its own learns of its failure.
 func TestStore_EveryFailedChangeIsTold(t *testing.T) {
-	s, err := Open(failing{configfile.NewMemory()}, "kv")
+	s, err := Open(failing{configfile.NewMemory()}, "kv", nil)
 	require.NoError(t, err)
 	v, refused := "v", error(nil)
 	s.waiting = append(s.waiting, waiter{change{"n", "k", &v}, &refused})
