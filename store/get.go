@@ -275,6 +275,8 @@ func (g *getter) record(es []consumequeue.Entry) []byte {
 		return nil
 	case !checked:
 		return g.check(e, rec)
+	case !g.numbered(e, rec): // the entry is wrong, not the record
+		return g.misplaced(e, rec)
 	}
 	return rec
 }
@@ -293,6 +295,8 @@ func (g *getter) check(e consumequeue.Entry, rec []byte) []byte {
 	case !whole:
 		g.damaged(e, notARecord)
 		return nil
+	case !g.named(e, rec):
+		return g.misplaced(e, rec)
 	case !g.s.intact(rec, body):
 		g.rotten = true
 	case g.pages.Holds(e.PhyOffset, len(rec)):

@@ -214,6 +214,66 @@ func TestDamage_GarbledHead(t *testing.T) {
 	}
 }
 
+// A byte of the queue or the offset in a record's head rots: the message is served as
+// it was sent, with a line. An entry that leads to another message serves none.
+func TestDamage_MisplacedRecord(t *testing.T) {
+	const each, bad = 200, 77
+	for name, wrap := range sources {
+		for what, change := range map[string]func(rec []byte){
+			"queue":  func(rec []byte) { rec[12] ^= 0x40 },
+			"offset": func(rec []byte) { rec[22] ^= 0x40 },
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				s, j, where := old(t, vfs.NewMem(), wrap, each, map[int]func([]byte){bad: change})
+				got, _ := consume(t, s, nil)
+				require.Equal(t, numbers(each), got)
+				var r GetResult
+				s.Get(&GetRequest{Topic: "T", Offset: bad, MaxMsgs: 1}, &r)
+				require.Equal(t, Found, r.Status)
+				_, id, offset := message.Place(r.Records[0])
+				require.EqualValues(t, 0, id)
+				require.EqualValues(t, bad, offset)
+				r.Release()
+				require.Equal(t, Faults{Misplaced: 2}, s.Faults())
+				require.Contains(t, j.String(), fmt.Sprintf("file=%s offset=%d", s.clog.Path(where[bad].PhyOffset), where[bad].PhyOffset))
+			})
+		}
+		for what, change := range map[string]func(rec []byte){
+			"queue and offset": func(rec []byte) { rec[12] ^= 0x40; rec[22] ^= 0x40 },
+			"topic":            func(rec []byte) { rec[89+binary.BigEndian.Uint32(rec[84:])] = 'U' },
+			"offset and body":  func(rec []byte) { rec[22] ^= 0x40; rec[100] ^= 1 },
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				s, j, _ := old(t, vfs.NewMem(), wrap, each, map[int]func([]byte){bad: change})
+				got, _ := consume(t, s, nil)
+				require.Equal(t, numbers(each, bad), got)
+				require.Equal(t, Faults{Records: 1}, s.Faults())
+				require.Contains(t, j.String(), foreignRecord)
+			})
+		}
+		for what, from := range map[string]struct {
+			queue string
+			entry int64
+		}{"of the queue": {"0", bad - 9}, "of another queue": {"1", bad}} {
+			t.Run(name+" an entry "+what, func(t *testing.T) {
+				mem := vfs.NewMem()
+				s, j, _ := old(t, mem, wrap, each, nil)
+				src, err := mem.Open("/store/consumequeue/T/"+from.queue+"/00000000000000000000", vfs.ReadOnly)
+				require.NoError(t, err)
+				e := make([]byte, 20)
+				require.NoError(t, vfs.ReadFull(src, e, from.entry*20))
+				f, err := mem.Open("/store/consumequeue/T/0/00000000000000000000", vfs.ReadWrite)
+				require.NoError(t, err)
+				_, err = f.WriteAt(e, bad*20)
+				require.NoError(t, err)
+				got, _ := consume(t, s, nil)
+				require.Equal(t, numbers(each, bad), got)
+				require.Contains(t, j.String(), foreignRecord)
+			})
+		}
+	}
+}
+
 // An entry of a consume queue that cannot be right costs its message only.
 func TestDamage_QueueEntry(t *testing.T) {
 	const each, bad = 200, 57

@@ -42,7 +42,7 @@ func (s *Store) unread(err error, args ...any) error {
 }
 
 // faults counts what reads have met since the store was opened.
-type faultCounts struct{ reads, records, rotten atomic.Int64 }
+type faultCounts struct{ reads, records, rotten, misplaced, dispatch atomic.Int64 }
 
 // Faults is what reads have met since the store was opened.
 type Faults struct {
@@ -51,12 +51,20 @@ type Faults struct {
 	// Records is how often a message was left out because no record stands where its
 	// queue says, Rotten how often one was served that does not fit its checksum.
 	Records, Rotten int64
+	// Misplaced is how often a message was served with the queue and offset under
+	// which it was asked for, because its record named others.
+	Misplaced int64
+	// Undispatched is the number of places of the log that the dispatcher passed over,
+	// because no record stands there any more: their messages are in no queue.
+	Undispatched int64
 }
 
 // Faults tells what reads have met since the store was opened. A damaged message
 // counts each time that it is asked for.
 func (s *Store) Faults() Faults {
-	return Faults{Reads: s.faults.reads.Load(), Records: s.faults.records.Load(), Rotten: s.faults.rotten.Load()}
+	f := &s.faults
+	return Faults{Reads: f.reads.Load(), Records: f.records.Load(), Rotten: f.rotten.Load(),
+		Misplaced: f.misplaced.Load(), Undispatched: f.dispatch.Load()}
 }
 
 // intact says whether a record is what its checksums say: that of the body, and that

@@ -250,12 +250,7 @@ func Shape(rec []byte) (body []byte, whole bool) {
 	if b.Uint32(rec) != uint32(len(rec)) || magic != MagicV1 && magic != MagicV2 {
 		return nil, false
 	}
-	flag := int32(b.Uint32(rec[posSysFlag:]))
-	at := posStoreTimestamp(rec) + 8 + hostV4
-	if flag&SysFlagStoreHostV6 != 0 {
-		at += hostV6 - hostV4
-	}
-	at += 4 + 8 // times it was consumed, place of the half message
+	at := posBodyLength(rec)
 	if at+4 > len(rec) {
 		return nil, false
 	}
@@ -273,6 +268,42 @@ func Shape(rec []byte) (body []byte, whole bool) {
 	}
 	rest = after(rest, 2)
 	return body, rest != nil && len(rest) == 0
+}
+
+// posBodyLength is where the length of the body stands in a record.
+func posBodyLength(rec []byte) int {
+	at := posStoreTimestamp(rec) + 8 + hostV4
+	if int32(binary.BigEndian.Uint32(rec[posSysFlag:]))&SysFlagStoreHostV6 != 0 {
+		at += hostV6 - hostV4
+	}
+	return at + 4 + 8 // times it was consumed, place of the half message
+}
+
+// Place tells which queue and offset a record names, without decoding it; topic aliases
+// rec. rec is whole in the sense of Shape.
+func Place(rec []byte) (topic []byte, queueID int32, queueOffset int64) {
+	b := binary.BigEndian
+	at := posBodyLength(rec)
+	rest := rec[at+4+int(b.Uint32(rec[at:])):]
+	if b.Uint32(rec[posMagic:]) == MagicV2 {
+		topic = rest[2 : 2+int(b.Uint16(rest))]
+	} else {
+		topic = rest[1 : 1+int(rest[0])]
+	}
+	queueID, queueOffset = Numbers(rec)
+	return topic, queueID, queueOffset
+}
+
+// Numbers are the queue and the offset in it that a record names. rec has at least the
+// size of the smallest record.
+func Numbers(rec []byte) (queueID int32, queueOffset int64) {
+	return int32(binary.BigEndian.Uint32(rec[posQueueID:])), int64(binary.BigEndian.Uint64(rec[posQueueOffset:]))
+}
+
+// SetPlace makes a record name a queue and an offset of it.
+func SetPlace(rec []byte, queueID int32, queueOffset int64) {
+	binary.BigEndian.PutUint32(rec[posQueueID:], uint32(queueID))
+	binary.BigEndian.PutUint64(rec[posQueueOffset:], uint64(queueOffset))
 }
 
 // after cuts off a text behind its length, which takes n bytes; nil when it is not
