@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -43,6 +44,8 @@ type dispatcher struct {
 	time atomic.Int64 // store time of the last record dispatched
 
 	last int64 // where the last record dispatched begins, -1 without one; the goroutine's
+	// skipped says that damage follows the last record: no floor is there. The goroutine's.
+	skipped bool
 
 	win   window
 	tails int // consume queues still to be written in this round
@@ -144,28 +147,65 @@ func (d *dispatcher) step() bool {
 	return pos < limit
 }
 
-// one dispatches the record at pos and gives the place of the next.
+// one dispatches the record at pos and gives the place of the next. What is no record
+// any more is passed over.
 func (d *dispatcher) one(pos, limit int64) (int64, error) {
+	var m message.Message
+	next, err := d.decode(&m, pos, limit)
+	var bad *commitlog.CorruptError
+	switch {
+	case errors.As(err, &bad):
+		return d.passOver(pos, limit, bad.Reason)
+	case err != nil || m.StoreSize == 0: // a blank record
+		return next, err
+	}
+	return next, d.record(&m, true)
+}
+
+// decode reads the record at pos; a blank one leaves m as it is. A CorruptError says
+// that no record is there.
+func (d *dispatcher) decode(m *message.Message, pos, limit int64) (next int64, err error) {
+	corrupt := func(reason string) (int64, error) {
+		return pos, &commitlog.CorruptError{File: d.s.clog.Path(pos), Offset: pos, Reason: reason}
+	}
 	head, err := d.win.bytes(pos, commitlog.BlankSize, limit)
 	if err != nil {
 		return pos, err
 	}
-	if binary.BigEndian.Uint32(head[4:]) == message.MagicBlank {
-		return d.s.clog.SegmentOf(pos) + d.s.clog.SegmentSize(), nil
+	n, end := totalSize(head), d.s.clog.SegmentOf(pos)+d.s.clog.SegmentSize()
+	if binary.BigEndian.Uint32(head[4:]) == message.MagicBlank && int64(n) == end-pos {
+		return end, nil
 	}
-	n := totalSize(head)
-	if n < commitlog.MinRecord || int64(n) > limit-pos {
-		return pos, &commitlog.CorruptError{File: d.s.clog.Path(pos), Offset: pos, Reason: fmt.Sprintf("record of %d bytes", n)}
+	if n < commitlog.MinRecord || int64(n) > min(limit, end)-pos {
+		return corrupt(fmt.Sprintf("record of %d bytes", n))
 	}
 	rec, err := d.win.bytes(pos, n, limit)
 	if err != nil {
 		return pos, err
 	}
-	var m message.Message
-	if _, err := message.Decode(rec, &m, false); err != nil {
-		return pos, &commitlog.CorruptError{File: d.s.clog.Path(pos), Offset: pos, Reason: err.Error()}
+	if _, err := message.Decode(rec, m, false); err != nil {
+		return corrupt(err.Error())
 	}
-	return pos + int64(n), d.record(&m, true)
+	if m.PhyOffset != pos {
+		return corrupt(fmt.Sprintf("the record says that it lies at %d", m.PhyOffset))
+	}
+	return pos + int64(n), nil
+}
+
+// passOver leaves out a damaged record, whose message is in no queue. It gives the next
+// place at which a record begins, at worst the end of the file or of what is to be
+// dispatched now. Asking again would not help, and everything behind it would wait.
+func (d *dispatcher) passOver(pos, limit int64, why string) (int64, error) {
+	next, err := d.s.clog.Beyond(pos, limit)
+	if err != nil {
+		return pos, err
+	}
+	d.s.log.Error("store: the log is damaged before its messages came into their queues, they are left out",
+		"file", d.s.clog.Path(pos), "at", pos-d.s.clog.SegmentOf(pos), "offset", pos, "bytes", next-pos, "reason", why)
+	d.s.faults.dispatch.Add(1)
+	d.skipped = true
+	d.win.drop()
+	return next, nil
 }
 
 // record puts one message into its queue and the index and tells about it.
@@ -195,7 +235,7 @@ func (d *dispatcher) record(m *message.Message, live bool) error {
 		}
 	}
 	d.time.Store(m.StoreTimestamp)
-	d.last = m.PhyOffset
+	d.last, d.skipped = m.PhyOffset, false
 	return nil
 }
 

@@ -282,6 +282,9 @@ type point struct {
 func (s *Store) point() point {
 	p := point{time: s.dispatch.time.Load(), pos: s.dispatch.pos.Load(), last: s.dispatch.last}
 	p.floor = min(p.pos, s.clog.Flushed())
+	if s.dispatch.skipped {
+		p.floor = min(p.floor, p.last) // the one of before stays
+	}
 	p.replay = p.floor
 	p.ends = s.queueEnds(p.pos, p.last)
 	return p

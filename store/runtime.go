@@ -51,6 +51,17 @@ func (s *Store) RuntimeInfo() map[string]string {
 		"remainHowManyDataToFlush":        readableBytes(behind),
 	}
 	m["commitLogDiskRatio_"+s.o.StorePathCommitLog] = d(logRatio)
+	// Java has no such keys; they are there only when there is something to say.
+	f := s.Faults()
+	for key, n := range map[string]int64{
+		"damagedPlacesPassedOver": int64(s.damage.Pieces), "damagedBytesPassedOver": s.damage.Bytes,
+		"damagedPlacesNotDispatched": f.Undispatched, "damagedMessagesLeftOut": f.Records,
+		"damagedMessagesServed": f.Rotten, "misplacedMessagesServed": f.Misplaced, "failedReads": f.Reads,
+	} {
+		if n > 0 {
+			m[key] = i(n)
+		}
+	}
 	// Java takes the root directory here, and counts what is kept for the root user.
 	if u, err := s.fs.Usage(s.o.StorePathRootDir); err == nil {
 		m["commitLogDirCapacity"] = fmt.Sprintf("Total : %s, Free : %s.", readableBytes(u.Size), readableBytes(u.Unused))

@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/merlinmq/merlin/protocol/message"
 )
@@ -62,6 +63,14 @@ func (s *scanner) beyond(off int64, o *ScanOptions) (int64, error) {
 		return to, err
 	}
 	return next, nil
+}
+
+// Beyond gives where reading goes on behind damage at off, when nothing but the log
+// itself can tell: by the lengths of the record, or else at the end of its segment or at
+// limit, where a record begins or the log ends. Everything before limit was written.
+func (l *Log) Beyond(off, limit int64) (int64, error) {
+	s := scanner{l: l, crc: true, ours: math.MaxInt64, buf: make([]byte, 64<<10)}
+	return s.beyond(off, &ScanOptions{Floor: limit})
 }
 
 // byLengths follows the lengths of the damaged record at off, not beyond limit.
