@@ -231,16 +231,28 @@ func TestDamage_CutFilesArePutAside(t *testing.T) {
 	require.NoError(t, s.Close())
 	o.FS = image
 	overwrite(t, image, o, rs[20].PhyOffset, make([]byte, 100)) // no checkpoint has said that it is durable
+	j := &journal{}
+	o.Logger = j.logger()
 	s = open(t, o)
 	require.Len(t, readAll(t, s, "T", 0, 0), 20)
 	es, err := image.ReadDir("/store/cut")
 	require.NoError(t, err)
 	var names []string
+	rest := fmt.Sprintf("%s-%d.1", commitlog.FileName(rs[20].PhyOffset/o.FileSizeCommitLog*o.FileSizeCommitLog), rs[20].PhyOffset%o.FileSizeCommitLog)
 	for _, e := range es {
-		names = append(names, e.Name)
-		require.Equal(t, o.FileSizeCommitLog, e.Size)
+		if names = append(names, e.Name); e.Name != rest {
+			require.Equal(t, o.FileSizeCommitLog, e.Size)
+		}
 	}
-	require.Equal(t, []string{"00000000000000032768.1", "00000000000000049152.1"}, names)
+	require.Equal(t, []string{rest, "00000000000000032768.1", "00000000000000049152.1"}, names)
+	kept, err := vfs.ReadFile(image, "/store/cut/"+rest)
+	require.NoError(t, err)
+	from := kept[rs[21].PhyOffset-rs[20].PhyOffset:]
+	var m message.Message
+	_, err = message.Decode(from[:rs[21].Bytes], &m, true)
+	require.NoError(t, err)
+	require.Equal(t, damageBody(21), string(m.Body))
+	require.Contains(t, j.String(), "size="+fmt.Sprint(len(kept)))
 	es, err = image.ReadDir("/store/commitlog")
 	require.NoError(t, err)
 	for _, e := range es {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
@@ -17,8 +18,9 @@ import (
 )
 
 // Cut makes end the end of the log: the rest of its segment becomes zeros, and
-// writing goes on there. Later segments are moved to the directory Aside, unless
-// nothing was ever written to them. REQUIRES: the appender, nobody reads.
+// writing goes on there. What stands in that rest is copied to the directory Aside, and
+// later segments are moved there, unless nothing was ever written to them. REQUIRES:
+// the appender, nobody reads.
 func (l *Log) Cut(end int64) error {
 	segs := *l.segs.Load()
 	keep := slices.IndexFunc(segs, func(s *segment) bool { return s.base > end })
@@ -44,6 +46,9 @@ func (l *Log) Cut(end int64) error {
 	if keep > 0 && end < kept[keep-1].base+l.o.SegmentSize {
 		l.cur = kept[keep-1]
 		f, err := l.cur.open()
+		if err == nil {
+			err = l.keepRest(f, end)
+		}
 		if err == nil {
 			err = f.Truncate(end - l.cur.base)
 		}
@@ -77,16 +82,13 @@ func (l *Log) putAside(s *segment) error {
 	if len(bytes.Trim(head, "\x00")) == 0 || l.o.Aside == "" {
 		return l.o.FS.Remove(s.path)
 	}
-	if err := vfs.MkdirDurable(l.o.FS, l.o.Aside); err != nil {
+	to, err := l.asideName(FileName(s.base))
+	if err != nil {
 		return err
-	}
-	to := ""
-	for n := 1; to == "" || vfs.Exists(l.o.FS, to); n++ {
-		to = filepath.Join(l.o.Aside, FileName(s.base)+"."+strconv.Itoa(n))
 	}
 	err = l.o.FS.Rename(s.path, to)
 	if errors.Is(err, syscall.EXDEV) { // another disk
-		if err = copyFile(l.o.FS, f, to, s.size); err == nil {
+		if err = copyFile(l.o.FS, io.NewSectionReader(f, 0, s.size), to); err == nil {
 			err = l.o.FS.Remove(s.path)
 		}
 	}
@@ -101,14 +103,74 @@ func (l *Log) putAside(s *segment) error {
 	return nil
 }
 
-func copyFile(fs vfs.FS, from io.ReaderAt, to string, size int64) error {
+// asideName is a name in Aside that nothing has yet.
+func (l *Log) asideName(name string) (to string, err error) {
+	if err := vfs.MkdirDurable(l.o.FS, l.o.Aside); err != nil {
+		return "", err
+	}
+	for n := 1; to == "" || vfs.Exists(l.o.FS, to); n++ {
+		to = filepath.Join(l.o.Aside, name+"."+strconv.Itoa(n))
+	}
+	return to, nil
+}
+
+// keepRest copies what stands behind end in its segment f to Aside: it was not written
+// whole, or rotted, but others may make something of it. Whether anything was written
+// there is looked for in the first MiB only, because the rest of a segment is long and
+// blank as a rule. A disk without room for it does not keep the log from being cut.
+func (l *Log) keepRest(f io.ReaderAt, end int64) error {
+	base := l.SegmentOf(end)
+	b := make([]byte, min(scanBuffer, base+l.o.SegmentSize-end))
+	n, err := f.ReadAt(b, end-base)
+	if err != nil && err != io.EOF { // a short file is completed
+		return err
+	}
+	if l.o.Aside == "" || len(bytes.Trim(b[:n], "\x00")) == 0 {
+		return nil
+	}
+	size := int64(0)
+	for at := end - base; at < l.o.SegmentSize && err == nil; at += int64(n) {
+		n, err = f.ReadAt(b[:min(int64(len(b)), l.o.SegmentSize-at)], at)
+		if k := len(bytes.TrimRight(b[:n], "\x00")); k > 0 {
+			size = at + int64(k) - (end - base)
+		}
+	}
+	if err != nil && err != io.EOF {
+		return err
+	}
+	path := filepath.Join(l.o.Dir, FileName(base))
+	to, err := l.asideName(FileName(base) + "-" + strconv.FormatInt(end-base, 10))
+	if err == nil {
+		if err = copyFile(l.o.FS, io.NewSectionReader(f, end-base, size), to); err == nil {
+			err = l.o.FS.SyncDir(l.o.Aside)
+		}
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		l.o.Logger.Error("commitlog: what stands behind the end of the log is deleted, because the disk has no room to keep it",
+			"file", path, "at", end-base, "offset", end, "size", size, "err", err)
+		if to == "" {
+			return nil
+		}
+		if err = l.o.FS.Remove(to); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return err
+	}
+	if err == nil {
+		l.o.Logger.Warn("commitlog: what stands behind the end of the log is put aside, it can be deleted",
+			"file", path, "at", end-base, "offset", end, "size", size, "to", to)
+	}
+	return err
+}
+
+func copyFile(fs vfs.FS, from *io.SectionReader, to string) error {
 	f, err := fs.Open(to, vfs.Create)
 	if err != nil {
 		return err
 	}
 	b := make([]byte, scanBuffer)
-	for at := int64(0); at < size && err == nil; at += int64(len(b)) {
-		b = b[:min(int64(len(b)), size-at)]
+	for at := int64(0); at < from.Size() && err == nil; at += int64(len(b)) {
+		b = b[:min(int64(len(b)), from.Size()-at)]
 		if err = vfs.ReadFull(from, b, at); err == nil {
 			_, err = f.WriteAt(b, at)
 		}
