@@ -118,10 +118,10 @@ func (c *cleaner) checkpoint() error {
 			err = errHalf
 			return
 		}
-		at, waiting = s.point(), s.queues.Waiting()
 		if s.idx != nil {
 			ps, err = s.idx.Prepare()
 		}
+		at, waiting = s.point(ps), s.queues.Waiting()
 	}) {
 		return ErrClosed
 	}

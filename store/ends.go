@@ -11,16 +11,19 @@ import (
 	"sort"
 
 	"github.com/merlinmq/merlin/store/consumequeue"
+	"github.com/merlinmq/merlin/store/index"
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
 // Beside each checkpoint stands where every consume queue ended at its floor. A queue
 // that a start finds shorter was damaged. docs/format/checkpoint.md.
 const (
-	endsName  = "queueends"
-	endsMagic = 0x4D4C5145 // "MLQE"
-	endsHead  = 4 + 4 + 24 // magic, version, floor, last record before it, start of the log
-	endsFixed = 2 + 4 + 24
+	endsName    = "queueends"
+	endsMagic   = 0x4D4C5145 // "MLQE"
+	endsVersion = 2
+	endsHead    = 4 + 4 + 24 + 4 // magic, version, floor, last record before it, start of the log, index files
+	endsIndex   = 8 + 4 + 8
+	endsFixed   = 2 + 4 + 24
 )
 
 // queueEnd is where a queue ended.
@@ -34,11 +37,16 @@ type queueEnd struct {
 
 // queueEnds is the content of the file for the queues as they are. REQUIRES: the
 // dispatcher, between two messages.
-func (s *Store) queueEnds(floor, last int64) []byte {
+func (s *Store) queueEnds(floor, last int64, ps []index.Pending) []byte {
 	be, qs := binary.BigEndian, s.queues.Queues()
-	b := be.AppendUint32(be.AppendUint32(make([]byte, 0, endsHead+len(qs)*64), endsMagic), 1)
+	b := be.AppendUint32(be.AppendUint32(make([]byte, 0, endsHead+len(qs)*64), endsMagic), endsVersion)
 	for _, v := range []int64{floor, last, s.clog.Min()} {
 		b = be.AppendUint64(b, uint64(v))
+	}
+	files := s.idx.Ends(ps)
+	b = be.AppendUint32(b, uint32(len(files)))
+	for _, f := range files {
+		b = be.AppendUint64(be.AppendUint32(be.AppendUint64(b, uint64(f.Name)), uint32(f.Count)), uint64(f.EndPhy))
 	}
 	for _, q := range qs {
 		if q.Max() == 0 {
@@ -53,36 +61,62 @@ func (s *Store) queueEnds(floor, last int64) []byte {
 	return be.AppendUint32(b, crc32.ChecksumIEEE(b))
 }
 
-// loadQueueEnds reads the file and calls fn for each queue. A file that is not of
-// the checkpoint's floor says nothing; first is where the log begins now; bad tells when it is damaged.
-func loadQueueEnds(f vfs.FS, path string, cp *checkpoint, first int64, fn func(queueEnd) error) (bad string, err error) {
+// ends is the content of the file.
+type ends struct {
+	first  int64 // where the log began
+	files  []index.End
+	queues []byte
+}
+
+// loadEnds reads the file. One that is not of the checkpoint's floor says nothing, like
+// none; bad tells when it is damaged.
+func loadEnds(f vfs.FS, path string, cp *checkpoint) (e *ends, bad string, err error) {
 	b, err := vfs.ReadFile(f, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return nil, "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("store: ends of the queues: %w", err)
+		return nil, "", fmt.Errorf("store: ends of the queues: %w", err)
 	}
 	be, n := binary.BigEndian, len(b)-4
-	if n < endsHead || be.Uint32(b) != endsMagic || be.Uint32(b[4:]) != 1 || be.Uint32(b[n:]) != crc32.ChecksumIEEE(b[:n]) {
-		return fmt.Sprintf("%s of %d bytes is damaged", path, len(b)), nil
+	if n >= 8 && be.Uint32(b) == endsMagic && be.Uint32(b[4:]) == endsVersion-1 {
+		return nil, "", nil // of an earlier version: the next checkpoint writes another
+	}
+	if n < endsHead || be.Uint32(b) != endsMagic || be.Uint32(b[4:]) != endsVersion || be.Uint32(b[n:]) != crc32.ChecksumIEEE(b[:n]) {
+		return nil, fmt.Sprintf("%s of %d bytes is damaged", path, len(b)), nil
 	}
 	if int64(be.Uint64(b[8:])) != cp.floor || int64(be.Uint64(b[16:])) != cp.last {
-		return "", nil
+		return nil, "", nil
 	}
-	expired := int64(be.Uint64(b[24:])) != first
-	for b = b[endsHead:n]; len(b) > 0; {
+	e = &ends{first: int64(be.Uint64(b[24:])), files: []index.End{}}
+	files := int64(be.Uint32(b[32:]))
+	if b = b[endsHead:n]; files*endsIndex > int64(len(b)) {
+		return nil, path + " is damaged", nil
+	}
+	for range files {
+		e.files = append(e.files, index.End{Name: int64(be.Uint64(b)), Count: int32(be.Uint32(b[8:])), EndPhy: int64(be.Uint64(b[12:]))})
+		b = b[endsIndex:]
+	}
+	e.queues = b
+	return e, "", nil
+}
+
+// eachQueue calls fn for each queue; first is where the log begins now. bad tells when
+// what is there are no queues.
+func (t *ends) eachQueue(first int64, fn func(queueEnd) error) (bad string, err error) {
+	be := binary.BigEndian
+	for b := t.queues; len(b) > 0; {
 		k := 0
 		if len(b) >= 2 {
 			k = int(be.Uint16(b))
 		}
 		if len(b) < k+endsFixed {
-			return path + " is damaged", nil
+			return endsName + " is damaged", nil
 		}
 		e := queueEnd{topic: string(b[2 : 2+k])}
 		b = b[2+k:]
 		e.id, e.min, e.max, e.phy = int32(be.Uint32(b)), int64(be.Uint64(b[4:])), int64(be.Uint64(b[12:])), int64(be.Uint64(b[20:]))
-		if b = b[28:]; expired {
+		if b = b[28:]; t.first != first {
 			e.min = math.MaxInt64 // the queue may begin later now
 		}
 		if err := fn(e); err != nil {
@@ -92,6 +126,19 @@ func loadQueueEnds(f vfs.FS, path string, cp *checkpoint, first int64, fn func(q
 	return "", nil
 }
 
+// loadEnds reads the file for the floor of the checkpoint, if that is believed.
+func (s *Store) loadEnds() (err error) {
+	if !s.cp.known {
+		return nil
+	}
+	bad := ""
+	s.ends, bad, err = loadEnds(s.fs, s.path(endsName), &s.cp)
+	if bad != "" {
+		s.log.Warn("store: damage of consume queues and index files is not noticed by this start", "reason", bad)
+	}
+	return err
+}
+
 // lacking finds the queues that end before the place where they ended at the floor,
 // and says so.
 func (s *Store) lacking() (qs []*consumequeue.Queue, err error) {
@@ -99,7 +146,10 @@ func (s *Store) lacking() (qs []*consumequeue.Queue, err error) {
 		return qs, err
 	}
 	qs = nil // what they lack stands behind the floor
-	bad, err := loadQueueEnds(s.fs, s.path(endsName), &s.cp, s.clog.Min(), func(e queueEnd) error {
+	if s.ends == nil {
+		return nil, nil
+	}
+	bad, err := s.ends.eachQueue(s.clog.Min(), func(e queueEnd) error {
 		if e.phy <= max(s.clog.Min(), s.deleted.place(e.topic, e.id)) || !consumequeue.ValidTopic(e.topic) || e.id < 0 {
 			return nil // nothing of it has to be there
 		}

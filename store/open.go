@@ -57,6 +57,7 @@ type Store struct {
 	// replayFrom is where the recovery began to read.
 	replayFrom int64
 	damage     Damage // what the recovery found
+	ends       *ends  // of queues and index files at the floor, nil when not known; recovery's
 	hurt       bool   // the record before the floor is damaged; recovery's
 
 	unreadLines, damageLines lines // about reads that failed, and damaged messages
@@ -145,7 +146,7 @@ func (s *Store) load() (err error) {
 	}
 	if s.idx, err = index.Open(index.Options{ // also with messageIndexEnable=false, which may change
 		FS: s.fs, Dir: s.path("index"), Slots: s.o.MaxHashSlotNum, Entries: s.o.MaxIndexNum,
-		Now: s.clock.Now, Logger: s.log,
+		Now: s.clock.Now, Logger: s.log, Aside: s.path(asideName),
 	}); err != nil {
 		return err
 	}
@@ -259,7 +260,7 @@ func (s *Store) finish() error {
 			return err
 		}
 	}
-	if err := s.saveCheckpoint(s.point(), ps); err != nil {
+	if err := s.saveCheckpoint(s.point(ps), ps); err != nil {
 		return err
 	}
 	if err := s.fs.Remove(s.path("abort")); err != nil {
@@ -278,15 +279,15 @@ type point struct {
 	ends   []byte // of the consume queues, the content of their file
 }
 
-// point is this moment. REQUIRES: the dispatcher, between two messages.
-func (s *Store) point() point {
+// point is this moment; ps is what Prepare of the index gave at it. REQUIRES: the dispatcher, between two messages.
+func (s *Store) point(ps []index.Pending) point {
 	p := point{time: s.dispatch.time.Load(), pos: s.dispatch.pos.Load(), last: s.dispatch.last}
 	p.floor = min(p.pos, s.clog.Flushed())
 	if s.dispatch.skipped {
 		p.floor = min(p.floor, p.last) // the one of before stays
 	}
 	p.replay = p.floor
-	p.ends = s.queueEnds(p.pos, p.last)
+	p.ends = s.queueEnds(p.pos, p.last, ps)
 	return p
 }
 

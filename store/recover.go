@@ -58,6 +58,9 @@ func (s *Store) recover(owner lastOwner) error {
 	if err == nil {
 		err = s.checkFloor(known)
 	}
+	if err == nil {
+		err = s.loadEnds()
+	}
 	if err == nil && clean {
 		if clean, err = s.closedWell(known); err == nil && !clean {
 			s.log.Warn("store: there is no abort file, but the checkpoint is older than the consume queues: the store was not closed")
@@ -72,6 +75,9 @@ func (s *Store) recover(owner lastOwner) error {
 	}
 	indexed := int64(-1)
 	if s.idx != nil {
+		if err := s.checkIndex(clean); err != nil {
+			return err
+		}
 		if indexed, err = s.idx.Recover(clean, s.cp.index); err != nil {
 			return err
 		}
@@ -86,6 +92,9 @@ func (s *Store) recover(owner lastOwner) error {
 	}
 	if err := s.refill(&p, segs[0]); err != nil {
 		return err
+	}
+	if s.idx.Short() {
+		p.from = min(p.from, max(s.clog.SegmentOf(max(indexed, 0)), segs[0]))
 	}
 	end, why, err := s.replay(p, segs[0])
 	if err != nil {
@@ -103,7 +112,7 @@ func (s *Store) recover(owner lastOwner) error {
 		s.log.Error("store: the log is damaged, not every place was told", "places", n, "bytes", s.damage.Bytes)
 	}
 	s.log.Info("store: recovered", "clean", p.clean, "from", p.from, "floor", p.floor, "end", end)
-	s.replayFrom = min(p.from, end)
+	s.replayFrom, s.ends = min(p.from, end), nil
 	return s.settleAt(end, !p.clean || why != "" || known > end || !s.cp.known)
 }
 
@@ -575,7 +584,7 @@ func (s *Store) settleAt(end int64, changed bool) error {
 func (s *Store) takeOver(end int64, changed bool) error {
 	var err error
 	if changed || !s.cp.known || s.cp.floor != end {
-		p := s.point()
+		p := s.point(nil)
 		p.replay = min(s.replayFrom, p.floor)
 		err = s.saveCheckpoint(p, nil)
 	}

@@ -169,12 +169,22 @@ func (s *scanner) bytes(off int64, n int, end int64) ([]byte, error) {
 
 // Valid says whether a record with a right CRC lies at off, and its size.
 func (l *Log) Valid(off int64) (int, bool, error) {
+	rec, ok, err := l.Whole(off)
+	return len(rec), ok, err
+}
+
+// Whole gives the record at off when one with a right CRC lies there. The bytes are the
+// caller's.
+func (l *Log) Whole(off int64) (rec []byte, ok bool, err error) {
 	if off < l.Min() || l.absent(off) {
-		return 0, false, nil
+		return nil, false, nil
 	}
 	s := scanner{l: l, crc: true, ours: math.MaxInt64, buf: make([]byte, 4096)}
 	n, _, err := s.at(off)
-	return n, n > 0 && !s.blank, err
+	if n == 0 || s.blank || err != nil {
+		return nil, false, err
+	}
+	return s.rec, true, nil
 }
 
 // FirstTime is the store timestamp of the first record of the segment that

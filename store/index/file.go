@@ -3,6 +3,7 @@ package index
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,10 @@ type file struct {
 	bufAt int32
 	// committed is the count of the header on the disk.
 	committed atomic.Int32
+	// odd says why the header cannot be right, empty when it can; until check.
+	odd string
+	// told says that a query has met damage in the file and reported it.
+	told atomic.Bool
 }
 
 func (f *file) size() int64 { return fileSize(f.slotNum, f.limit) }
@@ -96,7 +101,8 @@ func (f *file) readHeader() error {
 		return fmt.Errorf("index: header of %s: %w", f.path, err)
 	}
 	f.hdr.decode(b[:])
-	if h := &f.hdr; h.beginTime < 0 || h.endTime < 0 || h.beginPhy < 0 || h.endPhy < 0 {
+	if h := &f.hdr; h.beginTime < 0 || h.endTime < 0 || h.beginPhy < 0 || h.endPhy < h.beginPhy || h.count < 0 || h.count > f.limit {
+		f.odd = fmt.Sprintf("its header cannot be right: %+v", *h)
 		*h = header{} // damaged: the file counts as empty
 	}
 	f.hdr.count = min(max(f.hdr.count, 1), f.limit)
@@ -267,7 +273,7 @@ func (h *header) matches(begin, end int64) bool {
 }
 
 // query appends the log offsets of a hash inside the window, newest first.
-func (f *file) query(out []int64, hash int32, limit int, begin, end int64) ([]int64, error) {
+func (f *file) query(log *slog.Logger, out []int64, hash int32, limit int, begin, end int64) ([]int64, error) {
 	n, h, err := f.slot(hash)
 	if err != nil {
 		return out, err
@@ -277,7 +283,8 @@ func (f *file) query(out []int64, hash int32, limit int, begin, end int64) ([]in
 		if err != nil {
 			return out, err
 		}
-		if e.diff < 0 {
+		if e.diff < 0 || e.hash%f.slotNum != hash%f.slotNum || e.prev < 0 || e.phy < 0 {
+			f.damaged(log, n)
 			break
 		}
 		at := h.beginTime + int64(e.diff)*1000
@@ -290,6 +297,13 @@ func (f *file) query(out []int64, hash int32, limit int, begin, end int64) ([]in
 		n = e.prev
 	}
 	return out, nil
+}
+
+// damaged reports an entry that cannot be right, once.
+func (f *file) damaged(log *slog.Logger, n int32) {
+	if !f.told.Swap(true) {
+		log.Error("index: the file is damaged, keys in it are not found", "file", f.path, "entry", n)
+	}
 }
 
 // has says whether the record at phy is indexed under hash, looking only at the

@@ -30,6 +30,8 @@ type Options struct {
 	// Now names new files.
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Aside is a directory for files that are damaged or not of this store.
+	Aside string
 }
 
 // Index is all the index files of a store.
@@ -39,6 +41,8 @@ type Index struct {
 	// hashed, and the end of what was indexed before the store was opened.
 	key  []byte
 	seen int64
+	// short says that Recover cut a file that had more entries.
+	short bool
 
 	mu    sync.RWMutex
 	files []*file // oldest first
@@ -92,6 +96,10 @@ func (x *Index) Recover(clean bool, safe int64) (int64, error) {
 	return x.seen, err
 }
 
+// Short says that Recover cut a file at an entry that its header counts: what follows
+// is in the log, behind what Recover gave, and not before a replay of that in the index.
+func (x *Index) Short() bool { return x.short }
+
 // Truncate removes what points to the end of the log or beyond.
 func (x *Index) Truncate(logEnd int64) error {
 	return x.check(logEnd, func(f *file, _ bool) bool { return f.hdr.endPhy < logEnd })
@@ -104,8 +112,14 @@ func (x *Index) check(logEnd int64, trust func(f *file, last bool) bool) error {
 		if trust(f, last) {
 			continue
 		}
+		had := f.hdr.count
 		if err := f.verify(logEnd); err != nil {
 			return err
+		}
+		if f.hdr.count < had && logEnd == math.MaxInt64 {
+			x.short = true
+			x.o.Logger.Warn("index: an entry that the header counts cannot be right, the keys from it on are made again from the log",
+				"file", f.path, "entry", f.hdr.count, "entries", had-1)
 		}
 		if f.hdr.count > 1 && (last || f.full()) {
 			continue
@@ -327,7 +341,7 @@ func (x *Index) Query(topic, key string, limit int, begin, end int64) (phys []in
 			lastTime, lastPhy = h.endTime, h.endPhy
 		}
 		if h.matches(begin, end) {
-			if phys, err = f.query(phys, hash, limit, begin, end); err != nil {
+			if phys, err = f.query(x.o.Logger, phys, hash, limit, begin, end); err != nil {
 				if !x.holds(f) {
 					err = nil // deleted by retention, and so are the older ones
 				}
