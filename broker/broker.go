@@ -299,6 +299,7 @@ func (b *Broker) event(e remoting.Event) {
 		b.stats.Channel(stats.ChannelClose)
 		b.consumers.Closed(e.Conn)
 		b.producers.Closed(e.Conn)
+		b.hold.Forget(e.Conn)
 	}
 }
 

@@ -4,7 +4,7 @@
 //
 // Goroutines: one sweeper and a few runners, started by Start and joined by
 // Shutdown. Locks: one per shard, leaves; nothing is called under them but
-// Wait.Match. ownersMu is a leaf, too.
+// Wait.Match and Wait.Alive. ownersMu is a leaf, too.
 package hold
 
 import (
@@ -17,8 +17,12 @@ import (
 	"github.com/merlinmq/merlin/store"
 )
 
-// shards spreads the parked requests; a power of two.
-const shards = 64
+const (
+	// shards spreads the parked requests; a power of two.
+	shards = 64
+	// keepReady is how much room for woken requests is kept when there are none.
+	keepReady = 4096
+)
 
 // Wait says what a request waits for. The strings are the wait's own.
 type Wait struct {
@@ -47,13 +51,6 @@ type Wait struct {
 	Run, Drop func()
 }
 
-const (
-	// ownerPart is which part of all the places one owner may have.
-	ownerPart = 4
-	// fewParked is what every owner may keep when places run out.
-	fewParked = 64
-)
-
 // Options configure a Service.
 type Options struct {
 	Clock clock.Clock
@@ -74,11 +71,12 @@ type Service struct {
 	parked atomic.Int64
 	shard  [shards]shard
 
-	ownersMu sync.Mutex  // guards owners; a leaf
-	owners   map[any]int // how many requests each has parked
+	ownersMu sync.Mutex // guards owners and what its owners say of their requests; a leaf
+	owners   owners
 
-	readyMu sync.Mutex // guards ready and closed
+	readyMu sync.Mutex // guards ready, next and closed
 	ready   []*parked
+	next    int // where in ready the next one to run stands
 	closed  bool
 	wake    chan struct{} // a token per bunch of ready work
 
@@ -87,8 +85,8 @@ type Service struct {
 }
 
 type shard struct {
-	mu     sync.Mutex // guards queues
-	queues map[queue][]*parked
+	mu     sync.Mutex // guards queues and where their requests stand
+	queues map[queue]*list
 }
 
 type queue struct {
@@ -99,8 +97,29 @@ type queue struct {
 type parked struct {
 	Wait
 	deadline int64 // ms
-	refused  bool  // set by who takes it out of its queue
+
+	// Of the shard: the neighbours in the queue.
+	before, after *parked
+	where         place
+	refused       bool // set by who takes it out of its queue
+
+	// Of ownersMu: the neighbours among the owner's requests.
+	owner      *owner
+	prev, next *parked
+	counted    bool // it has one of the places
 }
+
+// place is where a request stands. Who makes it out brings it to its end.
+type place uint8
+
+const (
+	coming place = iota // it has its place and is not in its queue yet
+	queued
+	out
+)
+
+// list is the requests that wait for a queue, the oldest first.
+type list struct{ first, last *parked }
 
 // New makes a service; Start starts it.
 func New(opts Options) *Service {
@@ -115,9 +134,9 @@ func New(opts Options) *Service {
 		opts.Sweep = time.Second
 	}
 	s := &Service{opts: opts, seed: maphash.MakeSeed(), wake: make(chan struct{}, opts.Runners), stop: make(chan struct{}),
-		owners: map[any]int{}}
+		owners: owners{of: map[any]*owner{}}}
 	for i := range s.shard {
-		s.shard[i].queues = map[queue][]*parked{}
+		s.shard[i].queues = map[queue]*list{}
 	}
 	return s
 }
@@ -149,74 +168,88 @@ func (s *Service) Parked() int { return int(s.parked.Load()) }
 // reports false, and keeps nothing, when there is no room for this owner: the
 // caller answers at once then, with something that makes the peer wait. One owner
 // has a quarter of the places at most; when all are taken the owner with most of
-// them loses them, unless nobody has many. A message that arrived after the caller
-// looked and before Park wakes the request too.
+// them, or half as many as that one, loses them, unless nobody has many. A message
+// that arrived after the caller looked and before Park wakes the request too.
 func (s *Service) Park(w Wait) bool {
-	if !s.enter(w.Owner) {
+	p := &parked{Wait: w, deadline: s.opts.Clock.NowMillis() + w.Timeout.Milliseconds()}
+	if !s.enter(p) {
 		return false
 	}
-	p := &parked{Wait: w, deadline: s.opts.Clock.NowMillis() + w.Timeout.Milliseconds()}
 	q := queue{w.Topic, w.QueueID}
 	sh := s.of(q)
 	sh.mu.Lock()
-	sh.queues[q] = append(sh.queues[q], p)
+	if p.where == coming { // else it has lost its place by now
+		l := sh.queues[q]
+		if l == nil {
+			l = &list{}
+			sh.queues[q] = l
+		}
+		l.append(p)
+	}
 	sh.mu.Unlock()
 
-	// Look again: the message may have come in between.
-	if s.opts.MaxOffset(w.Topic, w.QueueID) > w.Offset || s.isClosed() {
-		if sh.remove(q, p) {
+	// Look again: the message may have come in between, or the owner gone.
+	if s.opts.MaxOffset(w.Topic, w.QueueID) > w.Offset || s.isClosed() || w.Alive != nil && !w.Alive() {
+		if sh.take(p, false) {
 			s.enqueue(p)
 		}
 	}
 	return true
 }
 
-// enter takes a place for a request of an owner, from another one if need be.
-func (s *Service) enter(owner any) bool {
+// Forget gives up all requests of an owner that has gone: Drop is called for each,
+// or Run when the owner seems to be there still. Its work is that of these requests
+// alone, however many others have.
+func (s *Service) Forget(owner any) {
+	s.ownersMu.Lock()
+	lost := s.owners.drop(s.owners.of[owner])
+	s.ownersMu.Unlock()
+	s.parked.Add(int64(-len(lost)))
+	s.takeAll(lost, false)
+}
+
+// takeAll brings requests to their end that have no place any more, as far as
+// nobody else does.
+func (s *Service) takeAll(ps []*parked, refused bool) {
+	taken := ps[:0]
+	for _, p := range ps {
+		if s.of(queue{p.Topic, p.QueueID}).take(p, refused) {
+			taken = append(taken, p)
+		}
+	}
+	s.enqueue(taken...)
+}
+
+// enter takes a place for a request, from another owner if need be.
+func (s *Service) enter(p *parked) bool {
 	full := s.parked.Add(1) > int64(s.opts.Limit)
-	if owner == nil && !full {
+	if p.Owner == nil && !full {
+		p.counted = true
 		return true
 	}
 	s.ownersMu.Lock()
-	var hog any
-	most, mine := 0, s.owners[owner]
-	ok := owner == nil || mine < max(s.opts.Limit/ownerPart, fewParked)
-	if ok && full {
-		for o, n := range s.owners {
-			if n > most {
-				hog, most = o, n
-			}
-		}
-		ok = most > fewParked && most > mine
-	}
-	if ok && owner != nil {
-		s.owners[owner] = mine + 1
-	}
+	ok, lost := s.owners.enter(p, full, max(s.opts.Limit/ownerPart, fewParked))
 	s.ownersMu.Unlock()
 	if !ok {
 		s.parked.Add(-1)
 		return false
 	}
-	if full {
-		s.each(func(p *parked, _ int64) bool {
-			p.refused = p.Owner == hog
-			return p.refused
-		})
-	}
+	s.parked.Add(int64(-len(lost)))
+	s.takeAll(lost, true)
 	return true
 }
 
-// left gives the place of a request back.
-func (s *Service) left(p *parked) {
-	s.parked.Add(-1)
-	if p.Owner == nil {
-		return
-	}
+// left gives the places of requests back that were taken out of their queues.
+func (s *Service) left(ps []*parked) {
+	n := int64(0)
 	s.ownersMu.Lock()
-	defer s.ownersMu.Unlock()
-	if s.owners[p.Owner]--; s.owners[p.Owner] <= 0 {
-		delete(s.owners, p.Owner)
+	for _, p := range ps {
+		if s.owners.leave(p) {
+			n++
+		}
 	}
+	s.ownersMu.Unlock()
+	s.parked.Add(-n)
 }
 
 // Arrived wakes the requests that wait for this message. It is called by the
@@ -228,21 +261,9 @@ func (s *Service) Arrived(a store.Arrival) {
 	q := queue{a.Topic, a.QueueID}
 	sh := s.of(q)
 	sh.mu.Lock()
-	waiting, ok := sh.queues[q]
-	if !ok {
-		sh.mu.Unlock()
-		return
-	}
-	kept := waiting[:0]
-	var woken []*parked
-	for _, p := range waiting {
-		if a.QueueOffset >= p.Offset && (p.Match == nil || p.Match(a.TagsCode, a.Properties)) {
-			woken = append(woken, p)
-		} else {
-			kept = append(kept, p)
-		}
-	}
-	sh.keep(q, waiting, kept)
+	woken := sh.takeIf(q, func(p *parked) bool {
+		return a.QueueOffset >= p.Offset && (p.Match == nil || p.Match(a.TagsCode, a.Properties))
+	})
 	sh.mu.Unlock()
 	s.enqueue(woken...)
 }
@@ -252,30 +273,67 @@ func (s *Service) of(q queue) *shard {
 	return &s.shard[(h>>32)%shards]
 }
 
-// keep stores what is left of a queue's list. REQUIRES: sh.mu.
-func (sh *shard) keep(q queue, before, kept []*parked) {
-	for i := len(kept); i < len(before); i++ {
-		before[i] = nil
-	}
-	if len(kept) == 0 {
-		delete(sh.queues, q)
+func (l *list) append(p *parked) {
+	p.where = queued
+	p.before = l.last
+	if l.last != nil {
+		l.last.after = p
 	} else {
-		sh.queues[q] = kept
+		l.first = p
+	}
+	l.last = p
+}
+
+// removeLocked takes a request out of its queue. REQUIRES: sh.mu, and that it is
+// in the queue.
+func (sh *shard) removeLocked(q queue, l *list, p *parked) {
+	if p.before != nil {
+		p.before.after = p.after
+	} else {
+		l.first = p.after
+	}
+	if p.after != nil {
+		p.after.before = p.before
+	} else {
+		l.last = p.before
+	}
+	p.before, p.after, p.where = nil, nil, out
+	if l.first == nil {
+		delete(sh.queues, q)
 	}
 }
 
-func (sh *shard) remove(q queue, p *parked) bool {
+// takeIf takes out the requests of a queue that which chooses. REQUIRES: sh.mu.
+func (sh *shard) takeIf(q queue, which func(*parked) bool) (taken []*parked) {
+	l := sh.queues[q]
+	if l == nil {
+		return nil
+	}
+	for p := l.first; p != nil; {
+		after := p.after
+		if which(p) {
+			sh.removeLocked(q, l, p)
+			taken = append(taken, p)
+		}
+		p = after
+	}
+	return taken
+}
+
+// take takes out one request, also one that is still on its way into its queue. It
+// reports false when somebody else has.
+func (sh *shard) take(p *parked, refused bool) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	list := sh.queues[q]
-	for i, x := range list {
-		if x == p {
-			kept := append(list[:i], list[i+1:]...)
-			sh.keep(q, list, kept)
-			return true
-		}
+	switch p.where {
+	case out:
+		return false
+	case queued:
+		q := queue{p.Topic, p.QueueID}
+		sh.removeLocked(q, sh.queues[q], p)
 	}
-	return false
+	p.where, p.refused = out, refused
+	return true
 }
 
 func (s *Service) isClosed() bool {
@@ -288,7 +346,13 @@ func (s *Service) enqueue(ps ...*parked) {
 	if len(ps) == 0 {
 		return
 	}
+	s.left(ps)
 	s.readyMu.Lock()
+	if s.next > len(s.ready)/2 { // what has run makes room for as much, not for each
+		rest := copy(s.ready, s.ready[s.next:])
+		clear(s.ready[rest:])
+		s.ready, s.next = s.ready[:rest], 0
+	}
 	s.ready = append(s.ready, ps...)
 	closed := s.closed
 	s.readyMu.Unlock()
@@ -320,11 +384,17 @@ func (s *Service) run() {
 func (s *Service) drain() {
 	for {
 		s.readyMu.Lock()
-		n := min(len(s.ready), 16)
-		batch := append([]*parked(nil), s.ready[:n]...)
-		rest := copy(s.ready, s.ready[n:])
-		clear(s.ready[rest:])
-		s.ready = s.ready[:rest]
+		n := min(len(s.ready)-s.next, 16)
+		batch := append([]*parked(nil), s.ready[s.next:s.next+n]...)
+		clear(s.ready[s.next : s.next+n])
+		s.next += n
+		rest := len(s.ready) - s.next
+		if rest == 0 {
+			s.ready, s.next = s.ready[:0], 0
+			if cap(s.ready) > keepReady {
+				s.ready = nil
+			}
+		}
 		s.readyMu.Unlock()
 		if n == 0 {
 			return
@@ -336,7 +406,6 @@ func (s *Service) drain() {
 			}
 		}
 		for _, p := range batch {
-			s.left(p)
 			switch alive := p.Alive == nil || p.Alive(); {
 			case alive && p.refused && p.Refuse != nil:
 				p.Refuse()
@@ -381,17 +450,7 @@ func (s *Service) each(due func(p *parked, maxOffset int64) bool) {
 		for _, q := range qs {
 			max := s.opts.MaxOffset(q.topic, q.id)
 			sh.mu.Lock()
-			list := sh.queues[q]
-			kept := list[:0]
-			var woken []*parked
-			for _, p := range list {
-				if due(p, max) {
-					woken = append(woken, p)
-				} else {
-					kept = append(kept, p)
-				}
-			}
-			sh.keep(q, list, kept)
+			woken := sh.takeIf(q, func(p *parked) bool { return due(p, max) })
 			sh.mu.Unlock()
 			s.enqueue(woken...)
 		}

@@ -182,7 +182,7 @@ func TestPark_OneOwnerCannotHaveAll(t *testing.T) {
 	eventually(t, "all are woken", func() bool { return r.Parked() == 0 })
 	r.ownersMu.Lock()
 	defer r.ownersMu.Unlock()
-	require.Empty(t, r.owners)
+	require.Empty(t, r.owners.of)
 }
 
 // When everybody has a few and all places are taken, the newcomer is refused.
@@ -195,4 +195,84 @@ func TestPark_FullOfHonestOnes(t *testing.T) {
 		require.Equal(t, i < 100, r.Park(w))
 	}
 	require.Equal(t, 100, r.Parked())
+}
+
+// The requests of an owner that has gone end at once: a connection that parks many
+// and comes back would have them all the time else.
+func TestForget_AtOnce(t *testing.T) {
+	r := newRig(t, Options{})
+	var ran, dropped atomic.Int32
+	var gone atomic.Bool
+	for i := range 1000 {
+		w := wait(0, &ran)
+		w.Owner = i % 2
+		w.Drop = func() { dropped.Add(1) }
+		if i%2 == 0 {
+			w.Alive = func() bool { return !gone.Load() }
+		}
+		require.True(t, r.Park(w))
+	}
+	gone.Store(true)
+	r.Forget(0)
+	require.Equal(t, 500, r.Parked(), "the places are free")
+	eventually(t, "each is given up", func() bool { return dropped.Load() == 500 })
+	r.Forget(0)
+	r.Forget("never seen")
+	require.Equal(t, 500, r.Parked())
+	w := wait(0, &ran)
+	w.Owner, w.Drop, w.Alive = 0, func() { dropped.Add(1) }, func() bool { return false }
+	require.True(t, r.Park(w))
+	eventually(t, "one that comes after its owner has gone", func() bool { return dropped.Load() == 501 })
+	require.Zero(t, ran.Load())
+}
+
+// Whatever parks, wakes and leaves at the same time, each request ends once and
+// nothing is left over.
+func TestOwners_UnderRace(t *testing.T) {
+	r := newRig(t, Options{Limit: 500})
+	var taken, ended atomic.Int32
+	end := func() { ended.Add(1) }
+	var all sync.WaitGroup
+	for g := range 4 {
+		all.Go(func() {
+			for i := range 1500 {
+				owner := (g + i/100) % 6
+				w := Wait{Topic: "T", QueueID: int32(i % 3), Offset: 1, Timeout: time.Minute, Owner: owner, Run: end, Refuse: end, Drop: end}
+				if r.Park(w) {
+					taken.Add(1)
+				}
+				switch i % 150 {
+				case 50:
+					r.Forget(owner)
+				case 100:
+					r.Arrived(store.Arrival{Topic: "T", QueueID: int32(g % 3), QueueOffset: 1})
+				}
+			}
+		})
+	}
+	all.Wait()
+	for q := range int32(3) {
+		r.Arrived(store.Arrival{Topic: "T", QueueID: q, QueueOffset: 1})
+	}
+	eventually(t, "all have ended", func() bool { return ended.Load() == taken.Load() })
+	require.Zero(t, r.Parked())
+	r.ownersMu.Lock()
+	defer r.ownersMu.Unlock()
+	require.Empty(t, r.owners.of)
+	for _, l := range r.owners.level {
+		require.Empty(t, l)
+	}
+}
+
+// What a refused or an evicted request costs does not depend on how many are
+// parked.
+func BenchmarkPark_Full(b *testing.B) {
+	s := New(Options{MaxOffset: func(string, int32) int64 { return 0 }})
+	s.Start()
+	b.Cleanup(s.Shutdown)
+	owners := 0
+	for b.Loop() {
+		owners++
+		s.Park(Wait{Topic: "T", Timeout: time.Minute, Owner: owners / 100 % 5000, Run: func() {}, Refuse: func() {}})
+	}
 }
