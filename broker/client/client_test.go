@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -298,4 +299,54 @@ func TestLocks(t *testing.T) {
 	l.Unlock("G", []body.MessageQueue{q0}, "b")
 	l.Sweep()
 	require.False(t, l.AnyLive("G"))
+}
+
+// payer is a connection with an account.
+type payer struct {
+	fakePeer
+	account *budget.Account
+}
+
+func (p *payer) Account() *budget.Account { return p.account }
+
+// A connection is charged with all that the tables keep for it, whatever clients
+// and groups its heartbeats name, one after the other, and for nothing it left.
+func TestTables_AreCharged(t *testing.T) {
+	b := budget.New(1<<30, 1<<30)
+	p := &payer{account: b.Open(func(error) {})}
+	tables := func() int64 { return p.account.Of(budget.Tables) }
+	c := NewConsumers(ConsumerOptions{})
+	consumer := func(group, id string, text int) Registration {
+		r := registration(p, id, body.SubscriptionData{Topic: "T", SubString: strings.Repeat("x", text)})
+		r.Group = group
+		return r
+	}
+	c.Register(consumer("A", "one", 100_000))
+	first := tables()
+	require.Greater(t, first, int64(200_000))
+	c.Register(consumer("A", "one", 100_000))
+	require.Equal(t, first, tables(), "the same heartbeat again takes nothing")
+	c.Register(consumer("B", "two", 100_000))
+	require.Equal(t, 2*first, tables(), "another client of the connection is charged, too")
+	short := consumer("B", "two", 0)
+	short.Subscriptions, short.WithoutSub = nil, true
+	c.Register(short)
+	require.Equal(t, 2*first, tables(), "what is left out is still kept")
+	c.Register(consumer("B", "two", 0))
+	require.Less(t, tables(), first+2*entryCost+100)
+	c.Unregister("B", p, false)
+	require.Equal(t, first, tables())
+	ps := NewProducers(nil, nil)
+	for i := range 100 {
+		for range 2 {
+			ps.Register(fmt.Sprint("P", i), &Channel{Peer: p, ClientID: "one"})
+		}
+	}
+	require.Greater(t, tables(), first+100*entryCost)
+	require.Less(t, tables(), first+110*entryCost)
+	ps.Unregister("P7", p)
+	ps.Closed(p)
+	require.Equal(t, first, tables())
+	c.Closed(p)
+	require.Zero(t, tables())
 }

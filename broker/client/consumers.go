@@ -176,7 +176,7 @@ func (c *Consumers) Register(r Registration) (fingerprintChanged bool) {
 	old := g.View()
 	fresh := len(g.channels) == 0
 	fingerprintChanged = !fresh && old.Fingerprint != r.Fingerprint || r.WithoutSub && !old.Told
-	changed := g.joinLocked(r.Channel, now)
+	changed := g.joinLocked(&r, now)
 	subs, subsChanged := old.Subscriptions, false
 	if !r.WithoutSub {
 		subs, subsChanged = merge(old.Subscriptions, r.Subscriptions)
@@ -201,18 +201,41 @@ func (c *Consumers) Register(r Registration) (fingerprintChanged bool) {
 	return fingerprintChanged
 }
 
-// joinLocked REQUIRES: g.mu. It reports whether the connection is new.
-func (g *Group) joinLocked(ch *Channel, now int64) bool {
+// cost is about what the entry keeps.
+func (r *Registration) cost() int64 {
+	const code, tag = 8, 32
+	n := entryCost + len(r.Group) + len(r.Channel.ClientID)
+	for i := range r.Subscriptions {
+		s := &r.Subscriptions[i]
+		n += entryCost + len(s.Topic) + len(s.ExpressionType) + 2*len(s.SubString) + tag*len(s.TagsSet) + code*len(s.CodeSet)
+		for _, t := range s.TagsSet {
+			n += len(t)
+		}
+	}
+	return int64(n)
+}
+
+// joinLocked REQUIRES: g.mu. It reports whether the connection is new. A connection
+// is charged with what it said of each of its groups last; one that leaves the
+// subscriptions out has said them before.
+func (g *Group) joinLocked(r *Registration, now int64) bool {
+	ch, cost := r.Channel, r.cost()
 	old := g.channels[ch.Peer]
 	if old == nil {
 		g.channels[ch.Peer] = ch
+		ch.charge(cost)
 		return true
 	}
 	if old.ClientID != ch.ClientID {
 		g.channels[ch.Peer] = ch
+		old.charge(0)
+		ch.charge(cost)
 		return false
 	}
 	old.seen.Store(now)
+	if !r.WithoutSub || cost > old.cost {
+		old.charge(cost)
+	}
 	return false
 }
 
@@ -293,6 +316,7 @@ func (c *Consumers) leave(g *Group, notify bool, peers ...Peer) (gone []*Channel
 	for _, peer := range peers {
 		if ch := g.channels[peer]; ch != nil {
 			delete(g.channels, peer)
+			ch.charge(0)
 			gone = append(gone, ch)
 		}
 		if of := c.peers[peer]; of[g.Name] == g {

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/protocol/wire"
 )
 
@@ -35,6 +36,22 @@ type Channel struct {
 	Language wire.Language
 	Version  int32
 	seen     atomic.Int64 // ms, last heartbeat
+	cost     int64        // bytes that its connection is charged with for this entry; of the registry's lock
+}
+
+// charged is a Peer whose account is charged with what the tables keep for it.
+type charged interface{ Account() *budget.Account }
+
+// entryCost is about what an entry of a table takes beside its texts.
+const entryCost = 512
+
+// charge lets the connection's account know what its entry in a group takes now; 0
+// when it is taken out. REQUIRES: the lock of the registry, or of the group.
+func (c *Channel) charge(cost int64) {
+	if p, ok := c.Peer.(charged); ok {
+		p.Account().Add(budget.Tables, cost-c.cost)
+	}
+	c.cost = cost
 }
 
 // LastSeen is the time of the last heartbeat in ms.

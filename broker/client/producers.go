@@ -53,6 +53,7 @@ func (p *Producers) Register(group string, ch *Channel) {
 		return
 	}
 	g[ch.Peer] = ch
+	ch.charge(entryCost + int64(len(group)+len(ch.ClientID)))
 	if p.peers[ch.Peer] == nil {
 		p.peers[ch.Peer] = map[string]*Channel{}
 	}
@@ -105,6 +106,7 @@ func (p *Producers) removeLocked(group string, ch *Channel) {
 		return
 	}
 	delete(p.groups[group], ch.Peer)
+	ch.charge(0)
 	if len(p.groups[group]) == 0 {
 		delete(p.groups, group)
 	}

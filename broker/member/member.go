@@ -15,7 +15,6 @@ import (
 	"github.com/merlinmq/merlin/broker/group"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
-	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -65,10 +64,6 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 	if !r.Conn.Alive() {
 		return &remoting.Answer{}, nil // nobody's: it must not bring back a group that was deleted since
 	}
-	// A heartbeat says all that its client consumes: the tables keep that of the
-	// newest, about twice its text.
-	account := r.Conn.Account()
-	account.Add(budget.Tables, 2*int64(len(r.Cmd.Body))-account.Of(budget.Tables))
 	changed, created := h.consumers(r, &hb)
 	for _, p := range hb.ProducerDataSet {
 		begun := h.Clock.NowMillis()
