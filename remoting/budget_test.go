@@ -251,3 +251,107 @@ func TestFrameTimeout_Handshake(t *testing.T) {
 	require.Equal(t, 1, evs.count(Closed))
 	require.Contains(t, evs.firstError().Error(), "not complete in time")
 }
+
+// Requests that wait because their peer does not read take no room in the lane:
+// some peers that read nothing would keep everybody else out of it.
+func TestLane_StalledAreAside(t *testing.T) {
+	const n = 30
+	lane := &Lane{Workers: 2, Capacity: n + 1}
+	rs := NewRoutes()
+	rs.Handle(10, lane, func(*Request) (*Answer, error) { return &Answer{Body: make([]byte, 1<<20)}, nil })
+	rs.Handle(11, lane, func(*Request) (*Answer, error) { return &Answer{}, nil })
+	s, addr := serve(t, ServerOptions{Routes: rs, Budget: budget.New(1<<30, 1<<30), Limits: Limits{WriteTimeout: time.Minute}})
+	stalled := func() (all int) {
+		for _, c := range s.Conns() {
+			c.out.mu.Lock()
+			all += len(c.out.stalled)
+			c.out.mu.Unlock()
+		}
+		return all
+	}
+	var peers []*peerConn
+	for i := range 4 {
+		p := dialRaw(t, addr)
+		var all []byte
+		for k := range n {
+			all = append(all, frameOf(10, int32(k+1), 0, "")...)
+		}
+		p.send(all)
+		peers = append(peers, p)
+		eventually(t, "they wait", func() bool { return lane.Busy() == 0 && stalled() > i*n/2 })
+	}
+	honest := dialRaw(t, addr)
+	honest.send(frameOf(11, 1, 0, ""))
+	require.Zero(t, honest.recv().Code)
+	for _, p := range peers {
+		for range n {
+			require.NotNil(t, p.recv())
+		}
+	}
+	eventually(t, "nothing is left over", func() bool { return lane.Busy() == 0 && lane.bytes.Load() == 0 && s.InFlight() == 0 })
+	for _, c := range s.Conns() {
+		require.Zero(t, c.account.Of(budget.Work))
+		require.Zero(t, c.pooled.Load())
+	}
+}
+
+// What a connection asked for is not worked on when this side has closed it: who
+// is thrown out for asking too much would keep the workers busy for long.
+func TestLane_NothingForWhoIsThrownOut(t *testing.T) {
+	const n = 50
+	var built atomic.Int32
+	lane := &Lane{Workers: 1}
+	rs := NewRoutes()
+	rs.Handle(10, lane, func(*Request) (*Answer, error) {
+		built.Add(1)
+		return &Answer{Body: make([]byte, 1<<20)}, nil
+	})
+	s, addr := serve(t, ServerOptions{Routes: rs, Budget: budget.New(1<<30, 1<<30), Limits: Limits{WriteTimeout: time.Minute}})
+	p := dialRaw(t, addr)
+	for k := range n {
+		p.send(frameOf(10, int32(k+1), 0, ""))
+	}
+	eventually(t, "the rest waits", func() bool { return lane.Busy() == 0 && int(built.Load())+s.InFlight() == n })
+	did := built.Load()
+	for _, c := range s.Conns() {
+		c.fail(budget.ErrLimit)
+	}
+	eventually(t, "all have ended", func() bool { return s.InFlight() == 0 })
+	require.Equal(t, did, built.Load())
+	require.Zero(t, lane.Busy())
+	require.Zero(t, lane.bytes.Load())
+}
+
+// A connection that never sent a frame makes room for another one when there are
+// as many as there may be; one that works never does.
+func TestMaxConns_SilentOnesGoFirst(t *testing.T) {
+	const most = 8
+	ck := clock.NewManual(time.UnixMilli(1_000_000))
+	var evs events
+	s, addr := serve(t, ServerOptions{Routes: echoRoutes(), Clock: ck, IdleTimeout: -1, MaxConns: most, Events: evs.add})
+	works := func(p *peerConn) {
+		p.send(frameOf(10, 1, 0, "x"))
+		require.Equal(t, "x", string(p.recv().Body))
+	}
+	var peers []*peerConn
+	for range most {
+		dialRaw(t, addr)
+	}
+	eventually(t, "all are in", func() bool { return len(s.Conns()) == most })
+	for i := range most {
+		ck.Advance(2 * time.Second)
+		p := dialRaw(t, addr)
+		works(p)
+		peers = append(peers, p)
+		eventually(t, "a silent one has gone", func() bool { return evs.count(Closed) == i+1 && len(s.Conns()) == most })
+		require.ErrorIs(t, evs.firstError(), errSpare)
+	}
+	ck.Advance(2 * time.Second)
+	late := dialRaw(t, addr)
+	_ = late.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_, err := late.Read(make([]byte, 1))
+	require.Error(t, err, "nobody goes who works")
+	for _, p := range peers {
+		works(p)
+	}
+}

@@ -33,6 +33,9 @@ type Conn struct {
 	lastWrite atomic.Int64    // ms of the clock
 	dead      atomic.Bool     // Close, a failure or the peer's end was seen: nothing can be sent
 	quit      atomic.Bool     // this side closed it: what was received is not handled any more
+	heard     atomic.Bool     // a frame has come
+	opened    int64           // ms of the clock
+	going     bool            // it makes room for another; of the registry
 	gone      chan struct{}
 
 	in    input // of the wake-up alone
@@ -44,11 +47,12 @@ type Conn struct {
 }
 
 func newConn(ep *endpoint, nc netpoll.Connection) *Conn {
-	c := &Conn{ep: ep, nc: nc, local: addrPort(nc.LocalAddr()), gone: make(chan struct{})}
+	c := &Conn{ep: ep, id: ep.registry.last.Add(1), nc: nc, local: addrPort(nc.LocalAddr()), gone: make(chan struct{})}
 	remote := addrPort(nc.RemoteAddr())
 	c.remote.Store(&remote)
 	c.out.drained.L = &c.out.mu
 	now := ep.clock.NowMillis()
+	c.opened = now
 	c.lastRead.Store(now)
 	c.lastWrite.Store(now)
 	c.calls.limit = ep.limits.MaxCalls

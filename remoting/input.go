@@ -3,6 +3,7 @@ package remoting
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/cloudwego/netpoll"
@@ -27,6 +28,12 @@ const (
 	leastRate = 64 << 10
 	// maxLate is how many frames are handled after the peer has gone.
 	maxLate = 4096
+	// maxTurn is how much a wake-up does before it lets others have the processor:
+	// in frames, of which a large one counts for one in each turnBytes. What waits
+	// for a processor waits for all wake-ups before it, and the runtime would let
+	// each have 10 ms.
+	maxTurn   = maxBatch
+	turnBytes = 2048
 )
 
 // input is what a connection's wake-ups remember.
@@ -114,6 +121,7 @@ func (c *Conn) tooMuch(n int) bool {
 type wakeup struct {
 	conn  *Conn
 	now   int64
+	turn  int        // what it has done since it let others have the processor
 	route *route     // of batch
 	batch []*Request // neighbouring requests of one batch route
 	spare []*Request // requests that may be used again
@@ -141,7 +149,7 @@ func (c *Conn) wake(pieces ...[]byte) {
 	}
 	c.cork()
 	w := wakeups.Get().(*wakeup)
-	w.conn, w.now = c, c.ep.clock.NowMillis()
+	w.conn, w.now, w.turn = c, c.ep.clock.NowMillis(), 0
 	c.lastRead.Store(w.now)
 	c.in.frames.limit = c.ep.limits.MaxFrame
 	var err error
@@ -228,6 +236,14 @@ func (w *wakeup) frame(frame []byte) error {
 			return nil
 		}
 	}
+	if w.turn > maxTurn {
+		w.runBatch()
+		w.yield()
+	}
+	if !c.heard.Load() {
+		c.heard.Store(true)
+	}
+	w.turn += 1 + len(frame)/turnBytes
 	r := w.get()
 	r.once = len(frame) > keepBelow
 	if err := wire.Decode(frame, &r.own); err != nil {
@@ -258,6 +274,13 @@ func (w *wakeup) frame(frame []byte) error {
 	return nil
 }
 
+// yield writes what the wake-up has collected and lets others have the processor.
+func (w *wakeup) yield() {
+	w.turn = 0
+	w.conn.flushEarly(0)
+	runtime.Gosched()
+}
+
 // answered brings an answer to the call that waits for it.
 func (c *Conn) answered(cmd *wire.Command) {
 	k := c.calls.take(cmd.Opaque)
@@ -283,6 +306,9 @@ func (w *wakeup) runOne(r *Request) {
 			r.finish(Refuse(protocol.SystemBusy, remarkOverload))
 		}
 		return
+	}
+	if r.route.cost.Load() > 0 {
+		c.ep.makeRoom()
 	}
 	r.call(r.route.handler)
 	if oneway {

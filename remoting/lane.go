@@ -184,6 +184,15 @@ func (r *Request) leave() {
 	r.Conn.account.Add(budget.Work, -r.size)
 }
 
+// aside takes a stalled request out of what its lane counts (-1), or brings it back
+// (1): peers that do not read fill no lane. Its connection and the peer's account
+// go on to count it.
+func (r *Request) aside(n int64) {
+	l := r.route.lane
+	l.busy.Add(n)
+	l.bytes.Add(n * r.size)
+}
+
 // again queues a request that was taken out of the queue and could not be handled
 // yet. When the lane has stopped it is dropped as release does.
 func (l *Lane) again(r *Request) {
@@ -201,7 +210,8 @@ func (l *Lane) queueUp(r *Request) bool {
 		return false
 	}
 	if l.n == len(l.queue) {
-		// It grows to the capacity at most: push follows reserve.
+		// It grows to the capacity, as push follows reserve, and by those that were
+		// stalled and come back together.
 		grown := make([]*Request, max(16, 2*len(l.queue)))
 		for i := range l.n {
 			grown[i] = l.queue[(l.head+i)%len(l.queue)]
@@ -241,12 +251,18 @@ func (l *Lane) work() {
 }
 
 // runPooled handles a request in a worker, also when its connection is gone by
-// now, as Java does: a one-way commit still counts. A request whose answer the
+// now, as Java does: a one-way commit still counts. What this side has closed the
+// connection of is not handled. A request whose answer the
 // peer does not take, because it has not taken those before, waits aside. While it
 // is handled the peer is charged with the largest answer that its route gave
 // lately.
 func (r *Request) runPooled() {
 	oneway := r.Cmd.IsOneway()
+	if r.Conn.quit.Load() && !oneway {
+		r.leave()
+		r.finish(Refuse(protocol.SystemBusy, remarkOverload))
+		return
+	}
 	if !oneway && r.Conn.stall(r) {
 		return
 	}
@@ -254,6 +270,7 @@ func (r *Request) runPooled() {
 	if cost := r.route.cost.Load(); cost > 0 && !oneway {
 		r.Conn.account.Add(budget.Work, cost)
 		defer r.Conn.account.Add(budget.Work, -cost)
+		r.Conn.ep.makeRoom()
 	}
 	if r.route.batch != nil {
 		r.runBatch([]*Request{r})

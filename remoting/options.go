@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/merlinmq/merlin/compat/budget"
@@ -204,5 +205,17 @@ func newEndpoint(o ServerOptions, calls int) *endpoint {
 func (e *endpoint) tell(ev Event) {
 	if e.events != nil {
 		e.events(ev)
+	}
+}
+
+// roomTurns is how often who is about to build a large answer lets others go first.
+const roomTurns = 1000
+
+// makeRoom lets others have the processor while so much is kept for peers that a
+// large answer should not be built: the flushers of connections that were closed for
+// it give back theirs. It has an end, because they may be waiting for this one.
+func (e *endpoint) makeRoom() {
+	for turns := 0; turns < roomTurns && e.budget.Crowded(); turns++ {
+		runtime.Gosched()
 	}
 }

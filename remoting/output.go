@@ -198,9 +198,17 @@ func (c *Conn) uncork() {
 // relieve writes a wake-up's output early when it has grown large, and waits as
 // cork does.
 func (c *Conn) relieve() {
+	if c.ep.budget.Over() {
+		c.ep.budget.Relieve()
+	}
+	c.flushEarly(corkedMax)
+}
+
+// flushEarly writes a wake-up's output when it is more than so many bytes.
+func (c *Conn) flushEarly(above int) {
 	out := &c.out
 	out.mu.Lock()
-	own := out.size > corkedMax && !out.flushing && !out.dead
+	own := out.size > above && !out.flushing && !out.dead
 	if own {
 		out.flushing = true
 	} else {
@@ -232,6 +240,7 @@ func (c *Conn) stall(r *Request) bool {
 		return false
 	}
 	out.stalled = append(out.stalled, r)
+	r.aside(-1)
 	return true
 }
 
@@ -247,9 +256,11 @@ func (c *Conn) resumableLocked() []*Request {
 	return rs
 }
 
-// resume brings stalled requests back into their lanes.
+// resume brings stalled requests back into their lanes. They may be more than the
+// lanes have room for: those that came meanwhile are not sent away for it.
 func resume(rs []*Request) {
 	for _, r := range rs {
+		r.aside(1)
 		r.route.lane.again(r)
 	}
 }

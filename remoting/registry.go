@@ -3,6 +3,7 @@ package remoting
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/merlinmq/merlin/compat/budget"
@@ -15,29 +16,66 @@ const watchTick = 20 * time.Millisecond
 
 // registry is the set of open connections.
 type registry struct {
+	last atomic.Uint64 // ID
+
 	mu    sync.Mutex // guards what follows; a leaf
 	conns map[uint64]*Conn
-	last  uint64
+	going int  // of conns, those that spare has chosen
 	full  bool // nothing is added any more
 	empty chan struct{}
 }
 
-// add gives a connection its ID; false when there are max of them already.
+// add takes a connection in; false when there are max of them already.
 func (g *registry) add(c *Conn, max int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.full || len(g.conns) >= max {
+	if g.full || len(g.conns)-g.going >= max {
 		return false
 	}
-	g.last++
-	c.id = g.last
 	g.conns[c.id] = c
 	return true
+}
+
+const (
+	// looksForSpare is how many connections are looked at for one that may go.
+	looksForSpare = 64
+	// newcomer is how long (ms) a connection may say nothing before it goes when
+	// there is no room.
+	newcomer = 1000
+)
+
+// room reports whether another connection may come in when there may be max. When
+// there are as many it chooses one to close: of some of them, in no order, the
+// oldest from which no frame has come.
+func (g *registry) room(max int, now int64) (ok bool, spare *Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.conns)-g.going < max {
+		return true, nil
+	}
+	looks := 0
+	for _, c := range g.conns {
+		if looks++; looks > looksForSpare {
+			break
+		}
+		if !c.heard.Load() && !c.going && now-c.opened >= newcomer && (spare == nil || c.opened < spare.opened) {
+			spare = c
+		}
+	}
+	if spare != nil {
+		spare.going = true
+		g.going++
+	}
+	return spare != nil, spare
 }
 
 func (g *registry) remove(c *Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if c.going {
+		c.going = false
+		g.going--
+	}
 	delete(g.conns, c.id)
 	if g.full && len(g.conns) == 0 && g.empty != nil {
 		close(g.empty)

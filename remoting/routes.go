@@ -27,12 +27,8 @@ type route struct {
 	cost    atomic.Int64 // bytes of the largest answer lately, 0 while they are small
 }
 
-// note remembers the size of a large answer of a pooled lane, and forgets it
-// slowly.
+// note remembers the size of a large answer, and forgets it slowly.
 func (rt *route) note(a *Answer) {
-	if rt.lane.Inline {
-		return
-	}
 	n, was := int64(len(a.Body)), rt.cost.Load()
 	for _, v := range a.Views {
 		n += int64(len(v))

@@ -49,7 +49,7 @@ func (s *Server) Start() error {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
-	ln, err := listen(address, s.opts.Listener, func() bool { return s.ep.registry.len() < s.maxConns })
+	ln, err := listen(address, s.opts.Listener, s.room)
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,20 @@ func (s *Server) Start() error {
 		}
 	}()
 	return nil
+}
+
+// errSpare closes a connection that never sent a frame when there is no room for
+// another one.
+var errSpare = errors.New("there is no room for more connections and this one has said nothing yet")
+
+// room says whether another connection may come in, and makes room for it if that
+// is possible.
+func (s *Server) room() bool {
+	ok, spare := s.ep.registry.room(s.maxConns, s.ep.clock.NowMillis())
+	if spare != nil {
+		spare.fail(errSpare)
+	}
+	return ok
 }
 
 // prepare runs in the poller before the first bytes of a connection are read.

@@ -25,7 +25,7 @@ const tlsCharge = 96 << 10
 // same bytes through Conn.wake as on a plain connection, and write below it.
 type secure struct {
 	conn *tls.Conn
-	buf  []byte // joined output; of the flusher
+	buf  []byte // output that is joined, up to joinTLS bytes; of the flusher
 }
 
 // serveTLS runs a TLS session that begins with the bytes first. They and what
@@ -67,20 +67,49 @@ func (c *Conn) serveTLS(first []byte) {
 	}
 }
 
-// write joins the pieces, so that small ones share a TLS record, and encrypts
-// them. REQUIRES: the caller is the flusher.
+// joinTLS is how much is joined at the most.
+const joinTLS = 64 << 10
+
+// write joins small pieces, so that they share a TLS record, and encrypts them.
+// REQUIRES: the caller is the flusher.
 func (s *secure) write(buf []byte, views []view) error {
-	out := s.buf[:0]
 	pos := 0
 	for i := range views {
-		out = append(append(out, buf[pos:views[i].at]...), views[i].data...)
+		if err := s.put(buf[pos:views[i].at]); err != nil {
+			return err
+		}
 		pos = views[i].at
+		if err := s.put(views[i].data); err != nil {
+			return err
+		}
 	}
-	out = append(out, buf[pos:]...)
-	_, err := s.conn.Write(out)
-	if s.buf = out; cap(out) > 256<<10 {
-		s.buf = nil
+	if err := s.put(buf[pos:]); err != nil {
+		return err
 	}
+	return s.flush()
+}
+
+// put joins p to what waits, or writes it when it is long.
+func (s *secure) put(p []byte) error {
+	if len(s.buf)+len(p) > joinTLS {
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+	if len(p) > joinTLS {
+		_, err := s.conn.Write(p)
+		return err
+	}
+	s.buf = append(s.buf, p...)
+	return nil
+}
+
+func (s *secure) flush() error {
+	if len(s.buf) == 0 {
+		return nil
+	}
+	_, err := s.conn.Write(s.buf)
+	s.buf = s.buf[:0]
 	return err
 }
 

@@ -15,9 +15,13 @@
 // # When it is used up
 //
 // Add never waits and never fails. It notes that the Budget is over its limit, or
-// an Account over its share, and fires Pressed; the owner of the servers'
-// watchdog calls Relieve then, which closes the accounts over their share and,
+// an Account over its share, and fires Pressed; who hears of it, or asks Over and
+// holds no lock, calls Relieve then, which closes the accounts over their share and,
 // while the limit is passed, the largest ones. Peers with small accounts go on.
+//
+// What a closed account kept is still in memory until its owner ends it. It does
+// not count for the limit, so that nobody else goes for it, but Crowded tells of it:
+// who is about to make something large lets the others go first.
 //
 // The package owns no goroutine. Locks: Budget.mu and Account.mu, both leaves.
 package budget
@@ -65,6 +69,7 @@ var ErrLimit = errors.New("the memory for peers is used up and this peer keeps m
 type Budget struct {
 	limit, share int64
 	used         atomic.Int64 // what accounts have taken, in steps
+	leaving      atomic.Int64 // of used, what closed accounts have
 	pressed      chan struct{}
 
 	mu       sync.Mutex // guards accounts; a leaf
@@ -101,8 +106,15 @@ func (b *Budget) Used() int64 {
 	return b.used.Load()
 }
 
-// Over reports whether more than the limit is taken.
-func (b *Budget) Over() bool { return b != nil && b.used.Load() > b.limit }
+// Over reports whether more than the limit is taken, without what accounts have
+// that Relieve has closed.
+func (b *Budget) Over() bool { return b != nil && b.staying() > b.limit }
+
+func (b *Budget) staying() int64 { return b.used.Load() - b.leaving.Load() }
+
+// Crowded reports whether so much is taken, with what closed accounts have not given
+// back yet, that nothing large should be begun: half more than the limit.
+func (b *Budget) Crowded() bool { return b != nil && b.used.Load() > b.limit+b.limit/2 }
 
 // Pressed fires when Relieve should be called; nil, which never fires, for a nil
 // budget. Several may listen.
@@ -128,10 +140,9 @@ type Account struct {
 	kinds [kinds]atomic.Int64
 	total atomic.Int64
 
-	evicted atomic.Bool // Relieve has closed it
-
 	mu      sync.Mutex   // guards what follows; a leaf
 	granted atomic.Int64 // taken from the budget; read without mu
+	evicted atomic.Bool  // Relieve has closed it; read without mu
 	ended   bool
 }
 
@@ -172,8 +183,13 @@ func (a *Account) settle() {
 	}
 	grown := want - a.granted.Load()
 	a.granted.Store(want)
+	evicted := a.evicted.Load()
+	a.b.used.Add(grown)
+	if evicted {
+		a.b.leaving.Add(grown)
+	}
 	a.mu.Unlock()
-	if used := a.b.used.Add(grown); grown > 0 && (used > a.b.limit || total > a.b.share) {
+	if grown > 0 && !evicted && (a.b.staying() > a.b.limit || total > a.b.share) {
 		a.b.press()
 	}
 }
@@ -205,7 +221,7 @@ func (a *Account) Fits(n int64) bool {
 		return true
 	}
 	total := a.total.Load() + n
-	return total <= a.b.share && (total <= small || a.b.used.Load()+n <= a.b.limit)
+	return total <= a.b.share && (total <= small || a.b.staying()+n <= a.b.limit)
 }
 
 // End gives everything back and forgets the account. What is added later counts
@@ -296,7 +312,14 @@ func (b *Budget) Relieve() int {
 }
 
 func (a *Account) evict(reason error) int {
-	if !a.evicted.CompareAndSwap(false, true) {
+	a.mu.Lock()
+	first := !a.evicted.Load()
+	if first {
+		a.evicted.Store(true)
+		a.b.leaving.Add(a.granted.Load())
+	}
+	a.mu.Unlock()
+	if !first {
 		return 0
 	}
 	a.close(reason)

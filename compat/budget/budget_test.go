@@ -172,3 +172,27 @@ func TestDefault(t *testing.T) {
 	require.EqualValues(t, 1<<20, b.Limit())
 	require.EqualValues(t, 1<<10, b.Share())
 }
+
+// What a closed account has not given back yet makes nobody else go, and is told of.
+func TestRelieve_WhoIsLeavingDoesNotCount(t *testing.T) {
+	b := New(1<<20, 1<<20)
+	hog := b.Open(func(error) {}) // its owner takes its time
+	other, kept := peer(b)
+	hog.Add(Output, 900<<10)
+	other.Add(Output, 300<<10)
+	require.True(t, b.Over())
+	require.Equal(t, 1, b.Relieve())
+	require.False(t, b.Over())
+	require.Zero(t, b.Relieve())
+	require.NoError(t, *kept)
+	require.True(t, other.Fits(500<<10))
+	hog.Add(Output, 500<<10)
+	require.False(t, b.Over())
+	require.True(t, b.Crowded())
+	hog.End()
+	require.False(t, b.Crowded())
+	require.EqualValues(t, 304<<10, b.Used())
+	other.End()
+	require.Zero(t, b.Used())
+	require.Zero(t, b.leaving.Load())
+}
