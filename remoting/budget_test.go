@@ -258,7 +258,11 @@ func TestLane_StalledAreAside(t *testing.T) {
 	const n = 30
 	lane := &Lane{Workers: 2, Capacity: n + 1}
 	rs := NewRoutes()
-	rs.Handle(10, lane, func(*Request) (*Answer, error) { return &Answer{Body: make([]byte, 1<<20)}, nil })
+	var built atomic.Int32
+	rs.Handle(10, lane, func(*Request) (*Answer, error) {
+		built.Add(1)
+		return &Answer{Body: make([]byte, 1<<20)}, nil
+	})
 	rs.Handle(11, lane, func(*Request) (*Answer, error) { return &Answer{}, nil })
 	s, addr := serve(t, ServerOptions{Routes: rs, Budget: budget.New(1<<30, 1<<30), Limits: Limits{WriteTimeout: time.Minute}})
 	stalled := func() (all int) {
@@ -278,7 +282,7 @@ func TestLane_StalledAreAside(t *testing.T) {
 		}
 		p.send(all)
 		peers = append(peers, p)
-		eventually(t, "they wait", func() bool { return lane.Busy() == 0 && stalled() > i*n/2 })
+		eventually(t, "they wait", func() bool { return lane.Busy() == 0 && int(built.Load())+stalled() == (i+1)*n })
 	}
 	honest := dialRaw(t, addr)
 	honest.send(frameOf(11, 1, 0, ""))

@@ -31,9 +31,13 @@ const (
 	// maxTurn is how much a wake-up does before it lets others have the processor:
 	// in frames, of which a large one counts for one in each turnBytes. What waits
 	// for a processor waits for all wake-ups before it, and the runtime would let
-	// each have 10 ms.
-	maxTurn   = maxBatch
-	turnBytes = 2048
+	// each have 10 ms. After writeTurns of them it writes what it has collected.
+	maxTurn    = 16
+	turnBytes  = 2048
+	writeTurns = 8
+	// heavyAbove is the size of a frame from which on few are handled at a time: it
+	// may take long, and what cannot be interrupted has the processor for 10 ms.
+	heavyAbove = 128 << 10
 )
 
 // input is what a connection's wake-ups remember.
@@ -122,6 +126,8 @@ type wakeup struct {
 	conn  *Conn
 	now   int64
 	turn  int        // what it has done since it let others have the processor
+	turns int        // since it has written
+	heavy bool       // it is one of the few that handle a long frame
 	route *route     // of batch
 	batch []*Request // neighbouring requests of one batch route
 	spare []*Request // requests that may be used again
@@ -149,7 +155,7 @@ func (c *Conn) wake(pieces ...[]byte) {
 	}
 	c.cork()
 	w := wakeups.Get().(*wakeup)
-	w.conn, w.now, w.turn = c, c.ep.clock.NowMillis(), 0
+	w.conn, w.now, w.turn, w.turns = c, c.ep.clock.NowMillis(), 0, 0
 	c.lastRead.Store(w.now)
 	c.in.frames.limit = c.ep.limits.MaxFrame
 	var err error
@@ -222,7 +228,7 @@ func poison(p []byte) {
 	}
 }
 
-// frame decodes one frame and brings it on its way.
+// frame is given each frame.
 func (w *wakeup) frame(frame []byte) error {
 	c := w.conn
 	if c.quit.Load() {
@@ -237,13 +243,39 @@ func (w *wakeup) frame(frame []byte) error {
 		}
 	}
 	if w.turn > maxTurn {
-		w.runBatch()
 		w.yield()
 	}
 	if !c.heard.Load() {
 		c.heard.Store(true)
 	}
 	w.turn += 1 + len(frame)/turnBytes
+	if len(frame) <= heavyAbove {
+		return w.handle(frame)
+	}
+	w.runBatch()
+	c.ep.heavy <- struct{}{}
+	w.heavy = true
+	defer w.light()
+	err := w.handle(frame)
+	w.runBatch()
+	return err
+}
+
+// light lets another wake-up handle a long frame. It is called before anything that
+// waits for the peer.
+func (w *wakeup) light() {
+	if w.heavy {
+		w.heavy = false
+		<-w.conn.ep.heavy
+	}
+}
+
+// handle decodes a frame and brings it on its way.
+func (w *wakeup) handle(frame []byte) error {
+	c := w.conn
+	if c.quit.Load() {
+		return nil
+	}
 	r := w.get()
 	r.once = len(frame) > keepBelow
 	if err := wire.Decode(frame, &r.own); err != nil {
@@ -274,10 +306,15 @@ func (w *wakeup) frame(frame []byte) error {
 	return nil
 }
 
-// yield writes what the wake-up has collected and lets others have the processor.
+// yield lets others have the processor, and now and then writes before what the
+// wake-up has collected.
 func (w *wakeup) yield() {
 	w.turn = 0
-	w.conn.flushEarly(0)
+	if w.turns++; w.turns >= writeTurns {
+		w.turns = 0
+		w.runBatch()
+		w.conn.flushEarly(0)
+	}
 	runtime.Gosched()
 }
 
@@ -315,6 +352,7 @@ func (w *wakeup) runOne(r *Request) {
 		lane.busy.Add(-1)
 		c.ep.drain.done(1)
 	}
+	w.light()
 	c.relieve()
 }
 
@@ -348,6 +386,7 @@ func (w *wakeup) runBatch() {
 		rs[i] = nil
 	}
 	w.batch, w.route = rs[:0], nil
+	w.light()
 	c.relieve()
 }
 

@@ -272,6 +272,10 @@ func (r *Request) runPooled() {
 		defer r.Conn.account.Add(budget.Work, -cost)
 		r.Conn.ep.makeRoom()
 	}
+	if r.size > heavyAbove {
+		r.Conn.ep.heavyPooled <- struct{}{}
+		defer func() { <-r.Conn.ep.heavyPooled }()
+	}
 	if r.route.batch != nil {
 		r.runBatch([]*Request{r})
 	} else {

@@ -174,6 +174,9 @@ type endpoint struct {
 	needTLS  bool
 	server   bool
 	budget   *budget.Budget
+	// Places for those who handle long frames, in wake-ups and in workers: half of
+	// the processors each, so that others have the rest.
+	heavy, heavyPooled chan struct{}
 
 	registry
 	drain drainState
@@ -186,6 +189,8 @@ func newEndpoint(o ServerOptions, calls int) *endpoint {
 		language: o.Language, version: o.Version, events: o.Events, poison: o.PoisonFrames,
 		tls: o.TLS, needTLS: o.RequireTLS, budget: o.Budget,
 	}
+	few := max(1, runtime.GOMAXPROCS(0)/2)
+	e.heavy, e.heavyPooled = make(chan struct{}, few), make(chan struct{}, few)
 	if e.routes == nil {
 		e.routes = NewRoutes()
 	}

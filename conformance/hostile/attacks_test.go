@@ -153,7 +153,7 @@ func TestAttacks_NobodyIsDisturbed(t *testing.T) {
 	names, _ := c.NameServerProcess()
 	guard(t, broker, names)
 	stored := prepareStore(t, c.BrokerAddr())
-	s := startSenders(c.BrokerAddr())
+	s := startSenders(t, c.BrokerAddr())
 	asked := startAsking(c.NameServer())
 	s.rate(500 * time.Millisecond) // warm
 	alone := s.rate(time.Second)
@@ -176,9 +176,10 @@ func TestAttacks_NobodyIsDisturbed(t *testing.T) {
 			cancel()
 			close(stop)
 			most := <-peak
+			recovered := s.recover(alone)
 			after := s.rate(300 * time.Millisecond)
-			fmt.Printf("%-28s at the %-11s %4d connections, thrown out %5d times: %6.0f msg/s, alone %6.0f, afterwards %6.0f; memory at most %3d and %3d MiB\n",
-				r.name, at.what, r.conns, n, beside, alone, after, most[0]>>20, most[1]>>20)
+			fmt.Printf("%-28s at the %-11s %4d connections, thrown out %5d times: %6.0f msg/s (%3.0f%%), again normal after %4d ms, %6.0f; memory at most %3d and %3d MiB\n",
+				r.name, at.what, r.conns, n, beside, 100*beside/alone, recovered.Milliseconds(), after, most[0]>>20, most[1]>>20)
 			worst = max(worst, most[0], most[1])
 			if err := s.failed.Load(); err != nil {
 				require.NoError(t, *err, "an honest send failed beside %s", r.name)

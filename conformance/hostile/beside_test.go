@@ -38,62 +38,18 @@ var (
 )
 
 const (
-	besideSenders = 64
-	bigBody       = 512 << 10
-	comeBack      = 2 * time.Second
+	bigBody  = 512 << 10
+	comeBack = 2 * time.Second
 )
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv(sendersEnv); addr != "" {
+		beSenders(addr)
+		return
+	}
 	code := m.Run()
 	cluster.Clean()
 	os.Exit(code)
-}
-
-// senders work in closed loops, each over its own connection.
-type senders struct {
-	stored atomic.Int64
-	failed atomic.Pointer[error]
-	stop   chan struct{}
-	wg     sync.WaitGroup
-}
-
-func startSenders(addr string) *senders {
-	s := &senders{stop: make(chan struct{})}
-	for range besideSenders {
-		s.wg.Go(func() {
-			c := remoting.NewClient(remoting.ClientOptions{})
-			defer c.Close()
-			for {
-				select {
-				case <-s.stop:
-					return
-				default:
-				}
-				if err := send(c, addr); err != nil {
-					s.failed.CompareAndSwap(nil, &err)
-					return
-				}
-				s.stored.Add(1)
-			}
-		})
-	}
-	return s
-}
-
-// rate is the messages per second over a time.
-func (s *senders) rate(d time.Duration) float64 {
-	n, began := s.stored.Load(), time.Now()
-	time.Sleep(d) // a measurement, not a wait
-	return float64(s.stored.Load()-n) / time.Since(began).Seconds()
-}
-
-func (s *senders) halt() error {
-	close(s.stop)
-	s.wg.Wait()
-	if err := s.failed.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
 
 // crowd is the connections that stand beside the senders.
@@ -299,7 +255,7 @@ func TestBeside_NobodyIsDisturbed(t *testing.T) {
 	if *control {
 		other = brokerWithBig(t)
 	}
-	s := startSenders(c.BrokerAddr())
+	s := startSenders(t, c.BrokerAddr())
 	pid, _ := c.BrokerProcess()
 	s.rate(time.Second) // warm
 	var alone, ratios, elsewhere []float64
