@@ -168,5 +168,13 @@ func newRoutes(h *handlers, l *lanes, fast bool) *remoting.Routes {
 	remoting.On(rs, protocol.GetSubscriptionGroupConfig, l.admin, h.admin.GetSubscriptionGroupConfig)                     // 352
 	remoting.On(rs, protocol.UpdateAndGetGroupForbidden, l.admin, h.admin.UpdateAndGetGroupForbidden)                     // 353
 	remoting.On(rs, protocol.GetBrokerHAStatus, l.admin, h.admin.GetBrokerHaStatus)                                       // 907
+	rs.Large(protocol.QueryMessage.Code, protocol.ViewMessageByID.Code)
+	rs.Reads(protocol.QueryMessage.Code, protocol.ViewMessageByID.Code, protocol.SearchOffsetByTimestamp.Code,
+		protocol.GetAllTopicConfig.Code, protocol.GetBrokerConfig.Code, protocol.GetBrokerRuntimeInfo.Code,
+		protocol.GetAllConsumerOffset.Code, protocol.GetAllDelayOffset.Code, protocol.GetAllSubscriptionGroupConfig.Code,
+		protocol.GetTopicStatsInfo.Code, protocol.GetConsumeStats.Code, protocol.QueryTopicConsumeByWho.Code,
+		protocol.QueryConsumeTimeSpan.Code, protocol.GetSystemTopicListFromBroker.Code, protocol.ViewBrokerStatsData.Code,
+		protocol.GetBrokerConsumeStats.Code, protocol.QueryConsumeQueue.Code, protocol.GetAllProducerInfo.Code,
+		protocol.QueryTopicsByConsumer.Code, protocol.QuerySubscriptionByConsumer.Code)
 	return rs
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -256,7 +257,7 @@ func TestFrameTimeout_Handshake(t *testing.T) {
 // some peers that read nothing would keep everybody else out of it.
 func TestLane_StalledAreAside(t *testing.T) {
 	const n = 30
-	lane := &Lane{Workers: 2, Capacity: n + 1}
+	lane := &Lane{Workers: 2, Capacity: 3*n + 1}
 	rs := NewRoutes()
 	var built atomic.Int32
 	rs.Handle(10, lane, func(*Request) (*Answer, error) {
@@ -274,7 +275,7 @@ func TestLane_StalledAreAside(t *testing.T) {
 		return all
 	}
 	var peers []*peerConn
-	for i := range 4 {
+	for i := range 8 {
 		p := dialRaw(t, addr)
 		var all []byte
 		for k := range n {
@@ -284,6 +285,7 @@ func TestLane_StalledAreAside(t *testing.T) {
 		peers = append(peers, p)
 		eventually(t, "they wait", func() bool { return lane.Busy() == 0 && int(built.Load())+stalled() == (i+1)*n })
 	}
+	require.Greater(t, stalled(), lane.Capacity, "more than the lane has room for")
 	honest := dialRaw(t, addr)
 	honest.send(frameOf(11, 1, 0, ""))
 	require.Zero(t, honest.recv().Code)
@@ -358,4 +360,54 @@ func TestMaxConns_SilentOnesGoFirst(t *testing.T) {
 	for _, p := range peers {
 		works(p)
 	}
+}
+
+// A request that only reads is not worked on when its peer has gone; one that may
+// change something is.
+func TestLane_ReadsForNobody(t *testing.T) {
+	var read, changed atomic.Int32
+	hold := make(chan struct{})
+	lane := &Lane{Workers: 1}
+	rs := NewRoutes()
+	rs.Handle(9, lane, func(*Request) (*Answer, error) { <-hold; return &Answer{}, nil })
+	rs.Handle(10, lane, func(*Request) (*Answer, error) { read.Add(1); return &Answer{}, nil })
+	rs.Handle(11, lane, func(*Request) (*Answer, error) { changed.Add(1); return &Answer{}, nil })
+	rs.Reads(10)
+	rs.Large(10)
+	s, addr := serve(t, ServerOptions{Routes: rs})
+	p := dialRaw(t, addr)
+	for i, code := range []int32{9, 10, 11, 10, 11} {
+		p.send(frameOf(code, int32(i+1), 0, ""))
+	}
+	eventually(t, "they wait", func() bool { return lane.Busy() == 5 && lane.Queued() == 4 })
+	require.NoError(t, p.Close())
+	eventually(t, "it is gone", func() bool { return len(s.Conns()) == 0 })
+	close(hold)
+	eventually(t, "all have ended", func() bool { return s.InFlight() == 0 && lane.Busy() == 0 })
+	require.Zero(t, read.Load())
+	require.EqualValues(t, 2, changed.Load())
+}
+
+// Answers that may be megabytes are built a few at a time, from the first on: no
+// account can be charged with what nobody knows yet.
+func TestLane_LargeAnswersFewAtATime(t *testing.T) {
+	var now, most atomic.Int32
+	lane := &Lane{Workers: 32}
+	rs := NewRoutes()
+	rs.Handle(10, lane, func(*Request) (*Answer, error) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for was := most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {
+		}
+		b := make([]byte, 4<<20)
+		runtime.Gosched()
+		return &Answer{Body: b}, nil
+	})
+	rs.Large(10)
+	s, addr := serve(t, ServerOptions{Routes: rs, Budget: budget.New(1<<30, 1<<30)})
+	for range 20 {
+		dialRaw(t, addr).send(frameOf(10, 1, 0, ""))
+	}
+	eventually(t, "all are answered", func() bool { return s.InFlight() == 0 && most.Load() > 0 && lane.Busy() == 0 })
+	require.LessOrEqual(t, int(most.Load()), max(1, runtime.GOMAXPROCS(0)/2))
 }

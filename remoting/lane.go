@@ -251,14 +251,13 @@ func (l *Lane) work() {
 }
 
 // runPooled handles a request in a worker, also when its connection is gone by
-// now, as Java does: a one-way commit still counts. What this side has closed the
-// connection of is not handled. A request whose answer the
-// peer does not take, because it has not taken those before, waits aside. While it
-// is handled the peer is charged with the largest answer that its route gave
-// lately.
+// now, as Java does: a one-way commit still counts; but not one that nobody has a use
+// for. A request whose answer the peer does not take, because it has not taken those
+// before, waits aside. While it is handled the peer is charged with the largest
+// answer that its route gave lately.
 func (r *Request) runPooled() {
 	oneway := r.Cmd.IsOneway()
-	if r.Conn.quit.Load() && !oneway {
+	if !oneway && r.useless() {
 		r.leave()
 		r.finish(Refuse(protocol.SystemBusy, remarkOverload))
 		return
@@ -272,9 +271,13 @@ func (r *Request) runPooled() {
 		defer r.Conn.account.Add(budget.Work, -cost)
 		r.Conn.ep.makeRoom()
 	}
-	if r.size > heavyAbove {
+	if r.size > heavyAbove || r.route.large {
 		r.Conn.ep.heavyPooled <- struct{}{}
 		defer func() { <-r.Conn.ep.heavyPooled }()
+		if !oneway && r.useless() { // by now
+			r.finish(Refuse(protocol.SystemBusy, remarkOverload))
+			return
+		}
 	}
 	if r.route.batch != nil {
 		r.runBatch([]*Request{r})
@@ -284,6 +287,12 @@ func (r *Request) runPooled() {
 	if oneway {
 		r.finish(nil)
 	}
+}
+
+// useless reports whether nobody wants the request to be worked on: this side has
+// thrown its peer out, or it only reads, and the peer has gone.
+func (r *Request) useless() bool {
+	return r.Conn.quit.Load() || r.route.reads && r.Conn.dead.Load()
 }
 
 // runBatch hands requests with this one's route to their batch handler. After a

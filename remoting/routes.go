@@ -25,6 +25,8 @@ type route struct {
 	handler Handler
 	batch   BatchHandler
 	cost    atomic.Int64 // bytes of the largest answer lately, 0 while they are small
+	reads   bool         // see Routes.Reads
+	large   bool         // see Routes.Large
 }
 
 // note remembers the size of a large answer, and forgets it slowly.
@@ -84,6 +86,31 @@ func (rs *Routes) HandleBatches(codes []protocol.Code, lane *Lane, h BatchHandle
 	for _, c := range codes {
 		rs.add(c, r)
 	}
+}
+
+// Reads says that requests of these codes, which must have routes, change nothing:
+// when the peer has gone a pooled lane does not work on them.
+func (rs *Routes) Reads(codes ...protocol.Code) {
+	for _, c := range codes {
+		rs.routed(c).reads = true
+	}
+}
+
+// Large says that requests of these codes, which must have routes, may have answers
+// of megabytes: in pooled lanes few of them are worked on at a time, also before one
+// has shown how large they are.
+func (rs *Routes) Large(codes ...protocol.Code) {
+	for _, c := range codes {
+		rs.routed(c).large = true
+	}
+}
+
+func (rs *Routes) routed(c protocol.Code) *route {
+	r := rs.find(int32(c))
+	if r == rs.fallback {
+		panic(fmt.Sprintf("remoting: code %d has no route", c))
+	}
+	return r
 }
 
 // Default answers the codes that have no route.
