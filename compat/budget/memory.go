@@ -104,10 +104,13 @@ const (
 	mostShare = 160 << 20
 )
 
-// Default makes the limit and the share of a server from the memory that its
-// process may use: a quarter of it for all peers (the collector, the caches and
-// the log's own memory have the rest) and a quarter of that, but a frame of the
-// longest kind twice, for one.
+// Default makes the limit and the share of a server from the memory that the heap
+// of its process may have: a quarter of it for all peers and a quarter of that, but a
+// frame of the longest kind twice, for one. With what closed peers have not given
+// back yet (see Crowded) that is up to three eighths, and with the garbage that the
+// collector lets come up on it half: the rest is for what is not peers', so that a
+// raid does not bring the heap to the collector's limit, where it would run all the
+// time.
 func Default(memory int64) (limit, share int64) {
 	if memory <= 0 {
 		memory = unknownMemory

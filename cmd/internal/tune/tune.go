@@ -31,15 +31,17 @@ func Broker(getenv func(string) string) {
 	}
 }
 
-// Memory is how many bytes this process may use, by the machine, its control
-// groups and GOMEMLIMIT; 0 when nothing is known. When the environment sets no
-// GOMEMLIMIT the collector gets one at two thirds of it: the log's own memory, the
-// buffers of sockets and the page cache have the rest.
+// Memory is how many bytes the collector may let the heap of this process have; 0
+// when nothing is known. It is GOMEMLIMIT when the environment sets that. Else it is
+// two thirds of what the process may use, by the machine and its control groups, and
+// the collector gets it as its limit: the log's own memory, the buffers of sockets
+// and the page cache have the rest.
 func Memory(getenv func(string) string) int64 {
 	limit := debug.SetMemoryLimit(-1)
 	n := budget.Machine{ReadFile: os.ReadFile, GoLimit: limit}.Memory()
 	if n > 0 && getenv("GOMEMLIMIT") == "" && limit == math.MaxInt64 {
-		debug.SetMemoryLimit(n / 3 * 2)
+		n = n / 3 * 2
+		debug.SetMemoryLimit(n)
 	}
 	return n
 }
