@@ -66,7 +66,7 @@ func TestHeartbeat_ManyNewGroups(t *testing.T) {
 func TestLock_IsBounded(t *testing.T) {
 	r := newRig(t, "")
 	q := body.LockBatchRequestBody{ConsumerGroup: "G", ClientID: "hog"}
-	for i := range int32(100_000) {
+	for i := range int32(70_000) {
 		q.MqSet = append(q.MqSet, body.MessageQueue{Topic: "nowhere", BrokerName: "b", QueueID: i})
 	}
 	b, err := body.Marshal(&q)
@@ -84,4 +84,15 @@ func TestBudget_Settings(t *testing.T) {
 	r.send("T", 0, "x")
 	used := r.budget.Used()
 	require.Positive(t, used, "the connection is charged")
+}
+
+// A client's description of itself has a bound, before it is decoded: the structs of
+// a body of millions of empty elements take many times its bytes.
+func TestHeartbeat_BodyIsBounded(t *testing.T) {
+	r := newRig(t, "")
+	for _, code := range []protocol.Code{protocol.HeartBeat.Code, protocol.LockBatchMQ.Code, protocol.UnlockBatchMQ.Code, protocol.CheckClientConfig.Code} {
+		a := r.call(code, nil, []byte(`{"clientID":"`+strings.Repeat("x", 5<<20)+`"}`))
+		require.Equal(t, protocol.SystemError, protocol.ResponseCode(a.Code), code)
+		require.Contains(t, a.Remark, "at most 4194304 are taken", code)
+	}
 }

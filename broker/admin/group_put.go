@@ -2,6 +2,7 @@ package admin
 
 import (
 	"github.com/merlinmq/merlin/broker/group"
+	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/protocol/header"
@@ -51,6 +52,8 @@ func (h *Handler) putGroups(r *remoting.Request, cs []body.SubscriptionGroupConf
 			return protocol.Errorf(protocol.InvalidParameter, "The specified group is blank.")
 		case len(c.GroupName) > group.MaxLength:
 			return protocol.Errorf(protocol.InvalidParameter, "The specified group is longer than group max length %d.", group.MaxLength)
+		case c.RetryQueueNums > topic.MaxQueues:
+			return protocol.Errorf(protocol.InvalidParameter, "The number of retry queues must not be above %d, not %d.", topic.MaxQueues, c.RetryQueueNums)
 		}
 		old := h.Groups.Find(c.GroupName)
 		now := map[string]string{}

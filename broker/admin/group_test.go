@@ -32,7 +32,7 @@ func TestGroups_ArePutReadAndDeleted(t *testing.T) {
 	require.Equal(t, int32(3), g.RetryMaxTimes)
 	require.Equal(t, int32(1), g.RetryQueueNums)
 
-	for _, bad := range []string{`{"groupName":""}`, `{"groupName":"` + strings.Repeat("g", 256) + `"}`, `{`, ``} {
+	for _, bad := range []string{`{"groupName":""}`, `{"groupName":"` + strings.Repeat("g", 256) + `"}`, `{`, ``, `{"groupName":"g","retryQueueNums":2147483647}`} {
 		_, err = w.UpdateAndCreateSubscriptionGroup(bare(bad), nil)
 		require.Error(t, err, bad)
 	}

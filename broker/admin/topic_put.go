@@ -11,10 +11,6 @@ import (
 	"github.com/merlinmq/merlin/remoting"
 )
 
-// maxQueues bounds the queues of a topic: each is a line in the answers of
-// statistics, and an answer with more lines would not fit into a frame.
-const maxQueues = 1 << 17
-
 // UpdateAndCreateTopic is UPDATE_AND_CREATE_TOPIC (17): it makes a topic or
 // changes its settings, and tells the name servers at once. An unchanged topic is
 // a success. Unlike Java it refuses (29) numbers of queues outside 0…131072 and
@@ -119,8 +115,8 @@ func (h *Handler) checkTopic(c *body.TopicConfig) error {
 		return protocol.Errorf(protocol.InvalidParameter, "MIXED message type is not supported.")
 	}
 	for _, n := range []int32{c.ReadQueueNums, c.WriteQueueNums} {
-		if n < 0 || n > maxQueues {
-			return protocol.Errorf(protocol.InvalidParameter, "The number of queues must be between 0 and %d, not %d.", maxQueues, n)
+		if n < 0 || n > topic.MaxQueues {
+			return protocol.Errorf(protocol.InvalidParameter, "The number of queues must be between 0 and %d, not %d.", topic.MaxQueues, n)
 		}
 	}
 	if c.Perm < 0 || c.Perm > 7 {

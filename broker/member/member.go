@@ -5,6 +5,7 @@
 package member
 
 import (
+	"fmt"
 	"log/slog"
 	"strconv"
 
@@ -53,12 +54,24 @@ func New(d Deps) *Handler {
 	return &Handler{Deps: d}
 }
 
+// maxBody bounds what a client says of itself in one request: 10,000 subscriptions and
+// more. Java has no bound of its own.
+const maxBody = 4 << 20
+
+// decode reads the body of a request of a client.
+func decode(r *remoting.Request, v any) error {
+	if n := len(r.Cmd.Body); n > maxBody {
+		return fmt.Errorf("it has %d bytes, at most %d are taken", n, maxBody)
+	}
+	return body.Unmarshal(r.Cmd.Body, v)
+}
+
 // Heartbeat handles HEART_BEAT (34). A consumer entry whose group is unknown and
 // may not be created is passed over, as Java does: the client learns it from its
 // pulls.
 func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*remoting.Answer, error) {
 	var hb body.HeartbeatData
-	if err := body.Unmarshal(r.Cmd.Body, &hb); err != nil {
+	if err := decode(r, &hb); err != nil {
 		return nil, protocol.Errorf(protocol.SystemError, "heartbeat body: %s", err)
 	}
 	if !r.Conn.Alive() {
@@ -177,7 +190,7 @@ func (h *Handler) ListConsumers(_ *remoting.Request, q *header.GetConsumerListBy
 // Lock handles LOCK_BATCH_MQ (41).
 func (h *Handler) Lock(r *remoting.Request, _ *header.LockBatchMqRequest) (*remoting.Answer, error) {
 	var q body.LockBatchRequestBody
-	if err := body.Unmarshal(r.Cmd.Body, &q); err != nil {
+	if err := decode(r, &q); err != nil {
 		return nil, protocol.Errorf(protocol.SystemError, "lock body: %s", err)
 	}
 	held := h.Locks.Lock(q.ConsumerGroup, q.MqSet, q.ClientID)
@@ -188,7 +201,7 @@ func (h *Handler) Lock(r *remoting.Request, _ *header.LockBatchMqRequest) (*remo
 // Unlock handles UNLOCK_BATCH_MQ (42).
 func (h *Handler) Unlock(r *remoting.Request, _ *header.UnlockBatchMqRequest) (*remoting.Answer, error) {
 	var q body.UnlockBatchRequestBody
-	if err := body.Unmarshal(r.Cmd.Body, &q); err != nil {
+	if err := decode(r, &q); err != nil {
 		return nil, protocol.Errorf(protocol.SystemError, "unlock body: %s", err)
 	}
 	h.Locks.Unlock(q.ConsumerGroup, q.MqSet, q.ClientID)
@@ -202,7 +215,7 @@ func (h *Handler) CheckConfig(r *remoting.Request, _ *header.None) (*remoting.An
 		return &remoting.Answer{}, nil // nothing to check
 	}
 	var q body.CheckClientRequestBody
-	if err := body.Unmarshal(r.Cmd.Body, &q); err != nil {
+	if err := decode(r, &q); err != nil {
 		return nil, protocol.Errorf(protocol.SystemError, "check body: %s", err)
 	}
 	if s := q.SubscriptionData; s != nil && !filter.IsTag(s.ExpressionType) {

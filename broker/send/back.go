@@ -56,7 +56,7 @@ func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest
 	if _, err := message.Decode(rec, &m, false); err != nil {
 		return nil, protocol.Errorf(protocol.SystemError, "look message by offset failed, %d", q.Offset.V)
 	}
-	m.QueueID = int32(h.Rand(int(g.RetryQueueNums)))
+	m.QueueID = int32(h.Rand(int(min(g.RetryQueueNums, topic.MaxQueues))))
 	deadCreated, err := h.putBack(r, q, &m, tc, g)
 	if err != nil {
 		return nil, err

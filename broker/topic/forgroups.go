@@ -24,7 +24,8 @@ func (t *Table) CreateForGroups(wants []ForGroup) (created bool) {
 		switch {
 		case c == nil:
 			n := body.NewTopicConfig(strings.Clone(w.Name))
-			n.ReadQueueNums, n.WriteQueueNums = w.Queues, w.Queues
+			n.ReadQueueNums = min(w.Queues, MaxQueues) // of a group that a Java broker left
+			n.WriteQueueNums = n.ReadQueueNums
 			n.Perm, n.TopicSysFlag, n.Order = w.Perm, w.SysFlag, w.Order
 			changed = append(changed, n)
 		case c.Order != w.Order:

@@ -116,3 +116,7 @@ func PermString(perm int32) string {
 	}
 	return string(b)
 }
+
+// MaxQueues bounds the queues of a topic and of a group's retry topic: each is a line
+// in the answers of GET_TOPIC_STATS_INFO and its kin. Java has no bound.
+const MaxQueues = 1 << 17

@@ -228,7 +228,8 @@ func (t *Table) CreateForGroup(name string, queues, perm, sysFlag int32, order b
 	}
 	return t.create(name, func() *body.TopicConfig {
 		c := body.NewTopicConfig(strings.Clone(name))
-		c.ReadQueueNums, c.WriteQueueNums = queues, queues
+		c.ReadQueueNums = min(queues, MaxQueues)
+		c.WriteQueueNums = c.ReadQueueNums
 		c.Perm, c.TopicSysFlag, c.Order = perm, sysFlag, order
 		return &c
 	})

@@ -91,7 +91,7 @@ func TestUnmarshal_MemoryIsBounded(t *testing.T) {
 	var big []struct {
 		A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P string
 	}
-	require.ErrorContains(t, Unmarshal([]byte("["+strings.Repeat("{},", 100000)+"]"), &big), "times the document")
+	require.ErrorContains(t, Unmarshal([]byte("["+strings.Repeat("{},", 100000)+"]"), &big), "for a document of")
 	var few []string
 	require.NoError(t, Unmarshal([]byte("["+strings.Repeat(`"",`, 100000)+"]"), &few))
 	require.Len(t, few, 100000)
@@ -193,4 +193,19 @@ func FuzzUnmarshal(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A large document may take less for its bytes than a small one: several at a time
+// would be the memory of a server.
+func TestUnmarshal_LargeDocumentsOfNothing(t *testing.T) {
+	type element struct{ A, B string }
+	var v []element
+	small := "[" + strings.Repeat("{},", 50_000) + "{}]"
+	require.NoError(t, Unmarshal([]byte(small), &v))
+	v = nil
+	large := "[" + strings.Repeat("{},", 1_500_000) + "{}]"
+	require.ErrorContains(t, Unmarshal([]byte(large), &v), "for a document of")
+	real := "[" + strings.Repeat(`{"A":"some text","B":"more of it, and more"},`, 100_000) + "{}]"
+	require.NoError(t, Unmarshal([]byte(real), &v))
+	require.Len(t, v, 100_001)
 }

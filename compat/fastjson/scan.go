@@ -12,8 +12,10 @@ var ErrSyntax = errors.New("fastjson: bad document")
 const (
 	maxDepth    = 128     // nesting of a document
 	maxElements = 4 << 20 // array elements and map pairs of a document
-	maxGrowth   = 16      // memory of its elements, in multiples of the document
-	freeGrowth  = 1 << 20 // and what any document may take, in bytes
+	maxGrowth   = 16      // memory of its elements, in multiples of the document's first MiB
+	largeGrowth = 4       // and of the rest: what real documents need
+	largeFrom   = 1 << 20 // bytes
+	freeGrowth  = 1 << 20 // what any document may take, in bytes
 )
 
 // scanner walks over a document.
@@ -104,8 +106,10 @@ func (s *scanner) element() error {
 // grow counts the memory of one more element of n bytes: a few bytes of text
 // ("{},") can stand for a large struct.
 func (s *scanner) grow(n uintptr) error {
-	if s.used += int(n); s.used > freeGrowth+maxGrowth*len(s.b) {
-		return s.errorf("elements take more than %d times the document", maxGrowth)
+	head := min(len(s.b), largeFrom)
+	limit := freeGrowth + maxGrowth*head + largeGrowth*(len(s.b)-head)
+	if s.used += int(n); s.used > limit {
+		return s.errorf("elements take more than %d bytes, for a document of %d", limit, len(s.b))
 	}
 	return nil
 }
