@@ -65,7 +65,7 @@ type Options struct {
 	// TLS is asked when a connection begins with a TLS handshake
 	// (remoting.SelfSigned); nil = such connections are closed.
 	TLS func() (*tls.Config, error)
-	// Memory is how many bytes the process may use (budget.Machine); the default of
+	// Memory is how many bytes the process's heap may have (budget.Machine); the default of
 	// what peers may make the broker keep comes from it. 0 = not known.
 	Memory int64
 	// Process stands in message ids (process id).

@@ -50,7 +50,7 @@ type Config struct {
 	ServerAsyncSemaphoreValue       int    `conf:"serverAsyncSemaphoreValue"`
 
 	// What peers may make the server keep; keys of this server, 0 = the default.
-	PeerMemoryBytes    int64 `conf:"merlinPeerMemoryBytes"`    // all peers; a quarter of the memory
+	PeerMemoryBytes    int64 `conf:"merlinPeerMemoryBytes"`    // all peers; a quarter of what the heap may have
 	PeerShareBytes     int64 `conf:"merlinPeerShareBytes"`     // one connection; a quarter of that
 	FrameTimeoutMillis int64 `conf:"merlinFrameTimeoutMillis"` // until a begun frame is complete; 30 s
 

@@ -37,7 +37,7 @@ type Options struct {
 	Clock  clock.Clock      // nil = the machine's
 	Logger *slog.Logger     // nil = discard
 	Files  configfile.Files // nil = in memory
-	// Memory is how many bytes the process may use (budget.Machine); the default of
+	// Memory is how many bytes the process's heap may have (budget.Machine); the default of
 	// what peers may make the server keep comes from it. 0 = not known.
 	Memory int64
 	// Server is the base of the server's options: limits, TLS, PoisonFrames. Its

@@ -116,7 +116,7 @@ type Config struct {
 	ShutdownWaitTimeSeconds         int  `conf:"shutdownWaitTimeSeconds" min:"0"`
 
 	// What peers may make the broker keep; keys of this broker, 0 = the default.
-	PeerMemoryBytes    int64  `conf:"merlinPeerMemoryBytes" min:"0"`    // all peers; a quarter of the memory
+	PeerMemoryBytes    int64  `conf:"merlinPeerMemoryBytes" min:"0"`    // all peers; a quarter of what the heap may have
 	PeerShareBytes     int64  `conf:"merlinPeerShareBytes" min:"0"`     // one connection; a quarter of that
 	FrameTimeoutMillis Millis `conf:"merlinFrameTimeoutMillis" min:"0"` // until a begun frame is complete; 30 s
 
