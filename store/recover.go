@@ -507,7 +507,8 @@ func (r *replay) repair(q *consumequeue.Queue, e consumequeue.Entry, m *message.
 		return nil
 	}
 	r.s.log.Warn("store: an entry of a consume queue is not what its message says, it is written again", "topic", q.Topic, "queue", q.ID,
-		"file", r.s.queueDir(q.Topic, q.ID), "queueOffset", e.QueueOffset, "offset", e.PhyOffset)
+		"file", r.s.queueDir(q.Topic, q.ID), "queueOffset", e.QueueOffset, "offset", e.PhyOffset,
+		"log", r.s.clog.Path(m.PhyOffset), "size", e.Size, "size of the message", m.StoreSize)
 	if e.PhyOffset, e.Size = m.PhyOffset, m.StoreSize; !tagged {
 		e.TagsCode = want
 	}
