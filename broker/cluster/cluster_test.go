@@ -181,8 +181,8 @@ func TestRegister_BrokerPermissionMasksTopics(t *testing.T) {
 
 func TestRegister_MarksOrderedTopics(t *testing.T) {
 	r := newRig(t, "")
-	require.NoError(t, r.topics.Put(body.NewTopicConfig("T")))
 	r.names.order = "T"
+	require.NoError(t, r.topics.Put(body.NewTopicConfig("T")))
 	r.begin(t)
 	require.True(t, r.topics.Find("T").Order)
 }
@@ -289,7 +289,9 @@ func TestTold_WaitsNoLongerThanTheTimeout(t *testing.T) {
 func TestTold_AllFailed(t *testing.T) {
 	r := newRig(t, "")
 	r.begin(t)
+	r.names.mu.Lock()
 	r.names.fail = map[string]bool{"n1:9876": true, "n2:9876": true}
+	r.names.mu.Unlock()
 	r.put(t, "T")
 	require.Eventually(t, closed(r.told()), 5*time.Second, time.Millisecond)
 	r.names.mu.Lock()
