@@ -1,7 +1,7 @@
 package store
 
 import (
-	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -9,8 +9,9 @@ import (
 // pageSize is the unit of flushCommitLogLeastPages.
 const pageSize = 4096
 
-// committer owns the goroutine that makes the log durable. With SyncFlush it
-// completes all Puts that wait with one fdatasync; nobody is parked for them.
+// committer owns the goroutine that makes the log durable, and the Puts that wait for
+// that or for copies. With SyncFlush it completes all of them with one fdatasync; nobody
+// is parked for them.
 type committer struct {
 	s    *Store
 	wake chan struct{}
@@ -30,15 +31,12 @@ func newCommitter(s *Store) *committer {
 	return &committer{s: s, wake: make(chan struct{}, 1), ask: make(chan chan struct{}), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
-// add takes over Puts that wait for the log to be durable.
+// add takes over Puts that wait for the log to be durable, or copied.
 func (c *committer) add(ps []*Put) {
 	c.mu.Lock()
 	c.waiting = append(c.waiting, ps...)
 	c.mu.Unlock()
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	wake(c.wake)
 }
 
 func (c *committer) run() {
@@ -49,7 +47,11 @@ func (c *committer) run() {
 	for {
 		select {
 		case <-c.wake:
-			c.flush()
+			if c.s.o.FlushDiskType == SyncFlush {
+				c.flush()
+			} else { // copies were made
+				c.answer(c.s.clog.Flushed(), nil)
+			}
 		case <-t.C():
 			t.follow()
 			if c.s.o.FlushDiskType == SyncFlush || c.due() {
@@ -89,18 +91,25 @@ func (c *committer) flush() {
 		c.s.flushedTime.Store(at)
 	}
 	if c.s.o.FlushDiskType == SyncFlush {
-		select { // the dispatcher waits for the flushed position
-		case c.s.wake <- struct{}{}:
-		default:
-		}
+		wake(c.s.wake) // the dispatcher waits for the flushed position
 	}
+	c.answer(flushed, err)
+}
+
+// answer completes what is final once the log is durable up to flushed; err is why it
+// is not any further.
+func (c *committer) answer(flushed int64, err error) {
+	if c.s.o.FlushDiskType == AsyncFlush && err == nil {
+		flushed = math.MaxInt64 // nobody waits for it
+	}
+	copied := c.s.replicated()
 	c.complete(func(p *Put) bool {
 		if err != nil && p.end > flushed {
 			// Whether it is on the disk is not known: it must not be acknowledged.
 			p.Result.Status, p.Result.Err = ServiceNotAvailable, err
 			return true
 		}
-		return p.end <= flushed
+		return p.end <= min(flushed, copied)
 	})
 }
 
@@ -137,19 +146,17 @@ func (c *committer) finish(ps []*Put) {
 	}
 }
 
-// expire answers the Puts that have waited longer than syncFlushTimeout: they
-// are stored, but a flush has not confirmed it. Called by the keeper.
+// expire answers the Puts that have waited too long: they are stored, but a flush, or
+// the copies, have not confirmed it. Called by the keeper.
 func (c *committer) expire() {
-	limit := c.s.tune().SyncFlushTimeout.Milliseconds()
-	before := c.s.clock.NowMillis() - limit
+	now := c.s.clock.NowMillis()
 	c.mu.Lock()
 	late := c.takeLocked(nil, func(p *Put) bool {
-		if p.begin > before {
-			return false
+		r, late := c.s.late(p, now)
+		if late {
+			p.Result = r
 		}
-		p.Result.Status = FlushDiskTimeout
-		p.Result.Err = fmt.Errorf("store: not flushed within %d ms", limit)
-		return true
+		return late
 	})
 	c.mu.Unlock()
 	c.finish(late)

@@ -71,14 +71,8 @@ func (d *dispatcher) do(fn func()) bool {
 	}
 }
 
-// limit is how far the log may be dispatched: with SyncFlush consumers see only
-// what is durable.
-func (d *dispatcher) limit() int64 {
-	if d.s.o.FlushDiskType == SyncFlush {
-		return d.s.clog.Flushed()
-	}
-	return d.s.clog.Max()
-}
+// limit is how far the log may be dispatched, which is what makes messages visible.
+func (d *dispatcher) limit() int64 { return d.s.ConfirmOffset() }
 
 func (d *dispatcher) run() {
 	defer close(d.done)

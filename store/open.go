@@ -40,6 +40,7 @@ type Store struct {
 	dispatch  *dispatcher
 	cleaner   *cleaner
 	wake      chan struct{} // there is something to dispatch
+	growth    growth        // of the log
 	quit      chan struct{} // ends keeper and cleaner
 	wg        sync.WaitGroup
 
@@ -48,6 +49,7 @@ type Store struct {
 	// leaves of the log.
 	appendMu  sync.Mutex
 	lockSince atomic.Int64 // ms when appendMu was taken, 0 while it is free
+	follows   atomic.Bool  // it is a copy of another broker's; changes under appendMu
 
 	appendedTime atomic.Int64 // store time of the newest record
 	flushedTime  atomic.Int64 // store time up to which the log is durable
@@ -223,6 +225,9 @@ func (s *Store) close() error {
 	<-s.dispatch.done
 
 	err := s.clog.Failed()
+	if err == nil && s.follows.Load() {
+		err = s.dropPart() // the next start need not look at it
+	}
 	if err == nil {
 		err = s.drain()
 	}
@@ -241,12 +246,8 @@ func (s *Store) close() error {
 func (s *Store) drain() error {
 	d := s.dispatch
 	defer d.win.drop()
-	for limit := d.limit(); d.pos.Load() < limit; {
-		next, err := d.one(d.pos.Load(), limit)
-		if err != nil {
-			return err
-		}
-		d.pos.Store(next)
+	if err := d.upTo(d.limit()); err != nil {
+		return err
 	}
 	return s.queues.WriteTails(s.queues.Waiting())
 }

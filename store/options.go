@@ -45,6 +45,9 @@ type Options struct {
 	// the log, of some more than once. It is called by Open; the message and its
 	// bytes are valid during the call. It may be nil.
 	Recovered func(*message.Message)
+	// Quorum is how far other brokers have copied the log. It may be nil: then nobody
+	// is waited for.
+	Quorum Quorum
 
 	StorePathRootDir     string // required
 	StorePathCommitLog   string // root/commitlog; one directory

@@ -61,6 +61,9 @@ func (s *Store) Writable() error {
 	if s.closing.Load() {
 		return ErrClosed
 	}
+	if s.follows.Load() {
+		return ErrFollows
+	}
 	if err := s.clog.Failed(); err != nil {
 		return err
 	}
@@ -160,6 +163,11 @@ func (s *Store) refuse() PutResult {
 	}
 	if held := s.LockedFor(); held > s.tune().OSPageCacheBusyTimeout.Milliseconds() {
 		return PutResult{Status: OSPageCacheBusy, Err: fmt.Errorf("store: the append lock has been held for %d ms", held)}
+	}
+	if q := s.o.Quorum; q != nil {
+		if st := q.Admit(); st != PutOK {
+			return PutResult{Status: st, Err: errors.New("store: too few copies are connected")}
+		}
 	}
 	return PutResult{}
 }
@@ -280,11 +288,13 @@ func (s *Store) append(b *putBatch, ps []*Put) {
 	}()
 	now := s.clock.NowMillis()
 	s.lockSince.Store(now)
-	s.appendLocked(b, ps, now)
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	if s.follows.Load() {
+		refuseAll(ps, PutResult{Status: ServiceNotAvailable, Err: ErrFollows})
+		return
 	}
+	s.appendLocked(b, ps, now)
+	wake(s.wake)
+	s.growth.grown()
 }
 
 // appendLocked writes runs of records that stand in one file and in one piece of
@@ -411,7 +421,7 @@ func (s *Store) settle(b *putBatch, ps []*Put) {
 				p.Result.PhyOffsets = append(p.Result.PhyOffsets, rec.phy)
 			}
 		}
-		if stored && s.o.FlushDiskType == SyncFlush && waitsForFlush(p) {
+		if stored && s.confirms() && waitsForFlush(p) {
 			b.waits = append(b.waits, p)
 		} else {
 			b.final = append(b.final, p)
@@ -428,6 +438,9 @@ func (p *Put) done() {
 		p.Done(p)
 	}
 }
+
+// confirms says whether a stored message has to wait for something.
+func (s *Store) confirms() bool { return s.o.FlushDiskType == SyncFlush || s.o.Quorum != nil }
 
 // waitsForFlush says whether a Put wants to wait (isWaitStoreMsgOK).
 func waitsForFlush(p *Put) bool {

@@ -1,7 +1,6 @@
 package commitlog
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
@@ -66,10 +64,11 @@ type Log struct {
 	failed  atomic.Pointer[error]
 
 	// cur is the segment that is written, nil when the next append must make
-	// one. Used by the appender alone, as are pos and asked.
+	// one. Used by the appender alone, as are pos, asked and raw.
 	cur   *segment
 	pos   int64 // end of the written part, absolute
 	asked bool  // the preparer is at work
+	raw   tracker
 
 	unsynced bool // the last removal may not be durable; used by Remove alone
 
@@ -266,19 +265,27 @@ func (l *Log) Append(data []byte) error {
 	l.tail.add(data, l.pos)
 	l.pos += int64(len(data))
 	l.max.Store(l.pos)
-	if !l.asked && l.pos-l.cur.base > l.cur.size/2 {
-		l.ask(l.cur.base + l.cur.size)
-	}
+	l.askAhead()
 	return nil
 }
 
-func (l *Log) write(data []byte) error {
+// askAhead has the next segment made while there is time.
+func (l *Log) askAhead() {
+	if !l.asked && l.pos-l.cur.base > l.cur.size/2 {
+		l.ask(l.cur.base + l.cur.size)
+	}
+}
+
+// write writes at the end of the written part.
+func (l *Log) write(data []byte) error { return l.writeAt(data, l.pos) }
+
+func (l *Log) writeAt(data []byte, at int64) error {
 	f, err := l.cur.open()
 	if err == nil {
-		_, err = f.WriteAt(data, l.pos-l.cur.base)
+		_, err = f.WriteAt(data, at-l.cur.base)
 	}
 	if err != nil {
-		return l.Fail(fmt.Errorf("write %d bytes at %d: %w", len(data), l.pos, err))
+		return l.Fail(fmt.Errorf("write %d bytes at %d: %w", len(data), at, err))
 	}
 	return nil
 }
@@ -289,18 +296,21 @@ func (l *Log) Roll() error {
 	if err := l.Failed(); err != nil {
 		return err
 	}
-	base := l.pos
-	if l.cur != nil {
-		base = l.cur.base + l.cur.size
+	if l.cur == nil {
+		return l.next(l.pos)
 	}
+	return l.next(l.cur.base + l.cur.size)
+}
+
+// next goes on in the segment at base; a blank record closes the one before, when it
+// has room for one.
+func (l *Log) next(base int64) error {
 	p, err := l.take(base)
 	if err != nil {
 		return err
 	}
-	if l.cur != nil {
-		var blank [BlankSize]byte
-		binary.BigEndian.PutUint32(blank[:], uint32(base-l.pos))
-		binary.BigEndian.PutUint32(blank[4:], message.MagicBlank)
+	if l.pos < base {
+		blank := blankRecord(base - l.pos)
 		if err := l.write(blank[:]); err != nil {
 			p.release() // an empty file of zeros, the next start sees to it
 			return err

@@ -163,6 +163,22 @@ func (t *tail) view(off int64, n int) ([]byte, *chunk) {
 	return nil, nil
 }
 
+// forget takes away what was written at off and behind. REQUIRES: the appender, and
+// that nobody was given it.
+func (t *tail) forget(off int64) {
+	var gone []*chunk
+	t.mu.Lock()
+	for n := len(t.chunks); n > 0 && t.chunks[n-1].base+int64(t.chunks[n-1].used) > off; n-- {
+		// A chunk that was lent keeps its bytes, so it cannot be written again.
+		gone = append(gone, t.chunks[n-1])
+		t.chunks = t.chunks[:n-1]
+	}
+	t.mu.Unlock()
+	for _, c := range gone {
+		c.release()
+	}
+}
+
 // drop forgets everything.
 func (t *tail) drop() {
 	t.mu.Lock()
