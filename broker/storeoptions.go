@@ -8,11 +8,16 @@ import (
 	"github.com/merlinmq/merlin/store"
 )
 
+// zeroAhead is how many bytes of zeros a log that is synced for each message has in
+// front of it: some seconds of one sender's, a few syncs of many.
+const zeroAhead = 32 << 20
+
 // storeOptions fills in the settings of broker.conf that the store reads.
 func storeOptions(o *store.Options, c *config.Config) {
 	o.StorePathRootDir, o.StorePathCommitLog = c.StorePathRootDir, c.CommitLogDir()
 	if c.FlushDiskType == "SYNC_FLUSH" {
 		o.FlushDiskType = store.SyncFlush
+		o.ZeroAhead = zeroAhead
 	}
 	o.FileSizeCommitLog = int64(c.MappedFileSizeCommitLog)
 	o.FileSizeConsumeQueue = int64(c.MappedFileSizeConsumeQueue)

@@ -135,7 +135,7 @@ func (s *Store) load() (err error) {
 	}
 	if s.clog, err = commitlog.Open(commitlog.Options{
 		FS: s.fs, Dir: s.o.StorePathCommitLog, SegmentSize: s.o.FileSizeCommitLog, WrittenSize: s.cp.logFile,
-		TailBytes: s.o.TailBytes, MaxRecord: s.o.maxRecord(), Logger: s.log,
+		TailBytes: s.o.TailBytes, ZeroAhead: s.o.ZeroAhead, MaxRecord: s.o.maxRecord(), Logger: s.log,
 		Aside: filepath.Join(filepath.Dir(s.o.StorePathCommitLog), asideName),
 	}); err != nil {
 		return err

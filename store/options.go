@@ -89,6 +89,7 @@ type Options struct {
 	DeleteFilesInterval     time.Duration // deleteCommitLogFilesInterval, 100 ms
 	CleanResourceInterval   time.Duration // 10 s
 	TailBytes               int           // newest log data kept in memory, 4 MiB
+	ZeroAhead               int64         // bytes of zeros written in front of the appender, none; for SyncFlush
 	MaxOpenConsumeQueueFile int           // half of the files that the process may open, 256 to 16,384
 }
 

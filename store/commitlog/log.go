@@ -45,13 +45,17 @@ type Options struct {
 	MaxRecord int
 	// Aside is where Cut moves segments; without it they are deleted.
 	Aside  string
-	Logger *slog.Logger
+	// ZeroAhead is how many bytes of zeros are kept written in front of the appender, 0
+	// for none. It makes syncs of small writes cheaper.
+	ZeroAhead int64
+	Logger    *slog.Logger
 }
 
 // Log is the commit log.
 type Log struct {
 	o      Options
 	tail   *tail
+	ahead  *ahead // nil without
 	blocks *blocks
 	maps   maps
 
@@ -102,6 +106,10 @@ func Open(o Options) (*Log, error) {
 	l.segs.Store(&segs)
 	l.wg.Add(1)
 	go l.prepare()
+	if o.ZeroAhead > 0 {
+		l.ahead = newAhead(l)
+		go l.ahead.run()
+	}
 	return l, nil
 }
 
@@ -280,6 +288,9 @@ func (l *Log) askAhead() {
 func (l *Log) write(data []byte) error { return l.writeAt(data, l.pos) }
 
 func (l *Log) writeAt(data []byte, at int64) error {
+	if l.ahead != nil {
+		l.ahead.enter(at, at+int64(len(data)))
+	}
 	f, err := l.cur.open()
 	if err == nil {
 		_, err = f.WriteAt(data, at-l.cur.base)
@@ -401,6 +412,9 @@ func (l *Log) Flush() (int64, error) {
 func (l *Log) Close() {
 	close(l.quit)
 	l.wg.Wait()
+	if l.ahead != nil {
+		l.ahead.stop()
+	}
 	l.segMu.Lock()
 	segs := *l.segs.Load()
 	l.segs.Store(&[]*segment{})

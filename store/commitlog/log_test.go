@@ -19,6 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const segSize = 4096
 
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
 func openLog(t testing.TB, fs vfs.FS) *Log {
 	t.Helper()
 	l, err := Open(Options{FS: fs, Dir: "/log", SegmentSize: segSize, TailBytes: 1, MaxRecord: 1 << 20,
