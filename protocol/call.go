@@ -1,9 +1,11 @@
 package protocol
 
 import (
+	"iter"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Code is a request code (RequestCode).
@@ -58,6 +60,29 @@ const (
 	ActionList   Action = 1 << 9
 )
 
+// ACLField says that a field of a request names a resource, or several.
+type ACLField struct {
+	Key       string   // in extFields; of one-letter headers the letter
+	Resource  Resource // one kind
+	Separator string   // between the names in the field, "" = it has one name
+}
+
+// Names gives the names in the value of the field, without blanks around them and
+// without empty ones. They alias the value.
+func (f ACLField) Names(value string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for more := true; more; {
+			name := value
+			if more = false; f.Separator != "" {
+				name, value, more = strings.Cut(value, f.Separator)
+			}
+			if name = strings.TrimSpace(name); name != "" && !yield(name) {
+				return
+			}
+		}
+	}
+}
+
 // Row is what is known about a request code without its types.
 type Row struct {
 	Code      Code
@@ -73,6 +98,10 @@ type Row struct {
 	// of those (sends, pulls, heartbeats, locks) by code.
 	ACLResource Resource
 	ACLAction   Action
+	// ACLFields are the fields of the request that name what the rule is about
+	// (@RocketMQResource), under the keys they have in extFields. The slice is
+	// everybody's: nobody changes it.
+	ACLFields []ACLField
 	// Request and Response are the header structs.
 	Request, Response reflect.Type
 }
@@ -96,19 +125,23 @@ func call[Q, R any](r Row) Call[Q, R] {
 // Table returns all rows, ordered by code. The slice is the caller's own.
 func Table() []Row { return slices.Clone(rows[:]) }
 
-// names of the codes.
-var names = func() map[Code]string {
-	m := make(map[Code]string, len(rows))
-	for _, r := range rows {
-		m[r.Code] = r.Name
+// byCode are the rows.
+var byCode = func() map[Code]*Row {
+	m := make(map[Code]*Row, len(rows))
+	for i := range rows {
+		m[rows[i].Code] = &rows[i]
 	}
 	return m
 }()
 
+// RowOf gives the row of a code, nil when no version of RocketMQ has the code. The row
+// is everybody's: nobody changes it.
+func RowOf(c Code) *Row { return byCode[c] }
+
 // String returns RocketMQ's name of the code, or its number.
 func (c Code) String() string {
-	if n, ok := names[c]; ok {
-		return n
+	if r := byCode[c]; r != nil {
+		return r.Name
 	}
 	return strconv.Itoa(int(c))
 }

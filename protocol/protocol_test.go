@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,4 +65,60 @@ func TestError(t *testing.T) {
 func ExampleCall() {
 	fmt.Println(SendMessageV2.Code, int32(SendMessageV2.Code), SendMessageV2.Request)
 	// Output: SEND_MESSAGE_V2 310 header.SendMessageRequestV2
+}
+
+// The fields are those that Java marks with @RocketMQResource, under the keys they have
+// on the wire, and every kind of resource that a field names stands in the rule of its
+// row, when it has one.
+func TestTable_ACLFields(t *testing.T) {
+	require.Equal(t, []ACLField{{Key: "b", Resource: ResourceTopic}}, RowOf(SendMessageV2.Code).ACLFields)
+	require.Equal(t, []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}, PullMessage.ACLFields)
+	require.Empty(t, HeartBeat.ACLFields)
+	require.Nil(t, RowOf(4711))
+	n := 0
+	for _, r := range Table() {
+		keys := map[string]bool{}
+		v := reflect.New(r.Request)
+		for _, f := range encoded(t, v) {
+			keys[f] = true
+		}
+		for _, f := range r.ACLFields {
+			n++
+			require.True(t, keys[f.Key], "%s has no field %s", r.Name, f.Key)
+			if r.ACLAction != ActionNone {
+				require.NotZero(t, r.ACLResource&f.Resource, "%s %s", r.Name, f.Key)
+			}
+		}
+	}
+	require.Greater(t, n, 80)
+	require.Equal(t, []string{"a", "b"}, slices.Collect(ACLField{Separator: ";"}.Names("a; b;;")))
+	require.Equal(t, []string{"a;b"}, slices.Collect(ACLField{}.Names("a;b")))
+}
+
+// encoded gives the keys that a header with all fields set has on the wire.
+func encoded(t *testing.T, v reflect.Value) (keys []string) {
+	t.Helper()
+	setAll(v.Elem())
+	frame := wire.AppendHead(nil, &wire.Outgoing{Header: v.Interface().(wire.FieldEncoder)}, 0)
+	var c wire.Command
+	require.NoError(t, wire.Decode(frame[4:], &c))
+	for _, f := range c.Ext {
+		keys = append(keys, f.Key)
+	}
+	return keys
+}
+
+// setAll marks all fields of a header as there.
+func setAll(v reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if f.Kind() != reflect.Struct {
+			continue
+		}
+		if set := f.FieldByName("Set"); set.IsValid() && set.Kind() == reflect.Bool {
+			set.SetBool(true)
+			continue
+		}
+		setAll(f)
+	}
 }

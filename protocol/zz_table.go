@@ -8,25 +8,25 @@ import "github.com/merlinmq/merlin/protocol/header"
 var (
 
 	// SendMessage is SEND_MESSAGE, 10. Request: SendMessageRequestHeader. Answer: SendMessageResponseHeader.
-	SendMessage = call[header.SendMessageRequest, header.SendMessageResponse](Row{Code: 10, Name: "SEND_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub})
+	SendMessage = call[header.SendMessageRequest, header.SendMessageResponse](Row{Code: 10, Name: "SEND_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// PullMessage is PULL_MESSAGE, 11. Request: PullMessageRequestHeader. Answer: PullMessageResponseHeader (body: concatenated stored message records).
-	PullMessage = call[header.PullMessageRequest, header.PullMessageResponse](Row{Code: 11, Name: "PULL_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	PullMessage = call[header.PullMessageRequest, header.PullMessageResponse](Row{Code: 11, Name: "PULL_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// QueryMessage is QUERY_MESSAGE, 12. Request: QueryMessageRequestHeader. Answer: QueryMessageResponseHeader (body: concatenated stored message records).
-	QueryMessage = call[header.QueryMessageRequest, header.QueryMessageResponse](Row{Code: 12, Name: "QUERY_MESSAGE", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionSub | ActionGet})
+	QueryMessage = call[header.QueryMessageRequest, header.QueryMessageResponse](Row{Code: 12, Name: "QUERY_MESSAGE", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionSub | ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// QueryBrokerOffset is QUERY_BROKER_OFFSET, 13. Request: nothing. Answer: nothing.
 	QueryBrokerOffset = call[header.None, header.None](Row{Code: 13, Name: "QUERY_BROKER_OFFSET", Server: Broker, Tier: 'D'})
 
 	// QueryConsumerOffset is QUERY_CONSUMER_OFFSET, 14. Request: QueryConsumerOffsetRequestHeader. Answer: QueryConsumerOffsetResponseHeader.
-	QueryConsumerOffset = call[header.QueryConsumerOffsetRequest, header.QueryConsumerOffsetResponse](Row{Code: 14, Name: "QUERY_CONSUMER_OFFSET", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet})
+	QueryConsumerOffset = call[header.QueryConsumerOffsetRequest, header.QueryConsumerOffsetResponse](Row{Code: 14, Name: "QUERY_CONSUMER_OFFSET", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// UpdateConsumerOffset is UPDATE_CONSUMER_OFFSET, 15. Request: UpdateConsumerOffsetRequestHeader. Answer: UpdateConsumerOffsetResponseHeader.
-	UpdateConsumerOffset = call[header.UpdateConsumerOffsetRequest, header.UpdateConsumerOffsetResponse](Row{Code: 15, Name: "UPDATE_CONSUMER_OFFSET", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	UpdateConsumerOffset = call[header.UpdateConsumerOffsetRequest, header.UpdateConsumerOffsetResponse](Row{Code: 15, Name: "UPDATE_CONSUMER_OFFSET", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// UpdateAndCreateTopic is UPDATE_AND_CREATE_TOPIC, 17. Request: CreateTopicRequestHeader. Answer: nothing.
-	UpdateAndCreateTopic = call[header.CreateTopicRequest, header.None](Row{Code: 17, Name: "UPDATE_AND_CREATE_TOPIC", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionCreate})
+	UpdateAndCreateTopic = call[header.CreateTopicRequest, header.None](Row{Code: 17, Name: "UPDATE_AND_CREATE_TOPIC", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionCreate, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// UpdateAndCreateTopicList is UPDATE_AND_CREATE_TOPIC_LIST, 18. Request: CreateTopicListRequestHeader (body: CreateTopicListRequestBody; header class exists only for ACL annotations and is not decoded by the handler). Answer: nothing.
 	UpdateAndCreateTopicList = call[header.CreateTopicListRequest, header.None](Row{Code: 18, Name: "UPDATE_AND_CREATE_TOPIC_LIST", Server: Broker, Tier: 'B', ACLResource: ResourceNone, ACLAction: ActionCreate})
@@ -53,40 +53,40 @@ var (
 	GetBrokerRuntimeInfo = call[header.None, header.None](Row{Code: 28, Name: "GET_BROKER_RUNTIME_INFO", Server: Broker, Tier: 'B'})
 
 	// SearchOffsetByTimestamp is SEARCH_OFFSET_BY_TIMESTAMP, 29. Request: SearchOffsetRequestHeader. Answer: SearchOffsetResponseHeader.
-	SearchOffsetByTimestamp = call[header.SearchOffsetRequest, header.SearchOffsetResponse](Row{Code: 29, Name: "SEARCH_OFFSET_BY_TIMESTAMP", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionGet})
+	SearchOffsetByTimestamp = call[header.SearchOffsetRequest, header.SearchOffsetResponse](Row{Code: 29, Name: "SEARCH_OFFSET_BY_TIMESTAMP", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// GetMaxOffset is GET_MAX_OFFSET, 30. Request: GetMaxOffsetRequestHeader. Answer: GetMaxOffsetResponseHeader.
-	GetMaxOffset = call[header.GetMaxOffsetRequest, header.GetMaxOffsetResponse](Row{Code: 30, Name: "GET_MAX_OFFSET", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionGet})
+	GetMaxOffset = call[header.GetMaxOffsetRequest, header.GetMaxOffsetResponse](Row{Code: 30, Name: "GET_MAX_OFFSET", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// GetMinOffset is GET_MIN_OFFSET, 31. Request: GetMinOffsetRequestHeader. Answer: GetMinOffsetResponseHeader.
-	GetMinOffset = call[header.GetMinOffsetRequest, header.GetMinOffsetResponse](Row{Code: 31, Name: "GET_MIN_OFFSET", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionGet})
+	GetMinOffset = call[header.GetMinOffsetRequest, header.GetMinOffsetResponse](Row{Code: 31, Name: "GET_MIN_OFFSET", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// GetEarliestMsgStoreTime is GET_EARLIEST_MSG_STORETIME, 32. Request: GetEarliestMsgStoretimeRequestHeader. Answer: GetEarliestMsgStoretimeResponseHeader.
-	GetEarliestMsgStoreTime = call[header.GetEarliestMsgStoretimeRequest, header.GetEarliestMsgStoretimeResponse](Row{Code: 32, Name: "GET_EARLIEST_MSG_STORETIME", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet})
+	GetEarliestMsgStoreTime = call[header.GetEarliestMsgStoretimeRequest, header.GetEarliestMsgStoretimeResponse](Row{Code: 32, Name: "GET_EARLIEST_MSG_STORETIME", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// ViewMessageByID is VIEW_MESSAGE_BY_ID, 33. Request: ViewMessageRequestHeader. Answer: nothing (ViewMessageResponseHeader exists but is not used; body: one stored message record).
-	ViewMessageByID = call[header.ViewMessageRequest, header.None](Row{Code: 33, Name: "VIEW_MESSAGE_BY_ID", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet})
+	ViewMessageByID = call[header.ViewMessageRequest, header.None](Row{Code: 33, Name: "VIEW_MESSAGE_BY_ID", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// HeartBeat is HEART_BEAT, 34. Request: HeartbeatRequestHeader (body: HeartbeatData). Answer: nothing (extFields IS_SUPPORT_HEART_BEAT_V2, IS_SUB_CHANGE).
 	HeartBeat = call[header.HeartbeatRequest, header.None](Row{Code: 34, Name: "HEART_BEAT", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceGroup, ACLAction: ActionPub | ActionSub})
 
 	// UnregisterClient is UNREGISTER_CLIENT, 35. Request: UnregisterClientRequestHeader. Answer: UnregisterClientResponseHeader.
-	UnregisterClient = call[header.UnregisterClientRequest, header.UnregisterClientResponse](Row{Code: 35, Name: "UNREGISTER_CLIENT", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceGroup, ACLAction: ActionPub | ActionSub})
+	UnregisterClient = call[header.UnregisterClientRequest, header.UnregisterClientResponse](Row{Code: 35, Name: "UNREGISTER_CLIENT", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceGroup, ACLAction: ActionPub | ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}}})
 
 	// ConsumerSendMsgBack is CONSUMER_SEND_MSG_BACK, 36. Request: ConsumerSendMsgBackRequestHeader. Answer: nothing.
-	ConsumerSendMsgBack = call[header.ConsumerSendMsgBackRequest, header.None](Row{Code: 36, Name: "CONSUMER_SEND_MSG_BACK", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	ConsumerSendMsgBack = call[header.ConsumerSendMsgBackRequest, header.None](Row{Code: 36, Name: "CONSUMER_SEND_MSG_BACK", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "group", Resource: ResourceGroup}, {Key: "originTopic", Resource: ResourceTopic}}})
 
 	// EndTransaction is END_TRANSACTION, 37. Request: EndTransactionRequestHeader. Answer: nothing (EndTransactionResponseHeader exists but is not used; normally sent one-way).
-	EndTransaction = call[header.EndTransactionRequest, header.None](Row{Code: 37, Name: "END_TRANSACTION", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub})
+	EndTransaction = call[header.EndTransactionRequest, header.None](Row{Code: 37, Name: "END_TRANSACTION", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// GetConsumerListByGroup is GET_CONSUMER_LIST_BY_GROUP, 38. Request: GetConsumerListByGroupRequestHeader. Answer: GetConsumerListByGroupResponseHeader (no fields) + body: GetConsumerListByGroupResponseBody.
-	GetConsumerListByGroup = call[header.GetConsumerListByGroupRequest, header.GetConsumerListByGroupResponse](Row{Code: 38, Name: "GET_CONSUMER_LIST_BY_GROUP", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceGroup, ACLAction: ActionSub})
+	GetConsumerListByGroup = call[header.GetConsumerListByGroupRequest, header.GetConsumerListByGroupResponse](Row{Code: 38, Name: "GET_CONSUMER_LIST_BY_GROUP", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}}})
 
 	// CheckTransactionState is CHECK_TRANSACTION_STATE, 39. Request: CheckTransactionStateRequestHeader (body: one message, V1 record layout). Answer: nothing (one-way; the client answers with END_TRANSACTION).
-	CheckTransactionState = call[header.CheckTransactionStateRequest, header.None](Row{Code: 39, Name: "CHECK_TRANSACTION_STATE", Server: Client, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub})
+	CheckTransactionState = call[header.CheckTransactionStateRequest, header.None](Row{Code: 39, Name: "CHECK_TRANSACTION_STATE", Server: Client, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// NotifyConsumerIDsChanged is NOTIFY_CONSUMER_IDS_CHANGED, 40. Request: NotifyConsumerIdsChangedRequestHeader. Answer: nothing (one-way).
-	NotifyConsumerIDsChanged = call[header.NotifyConsumerIdsChangedRequest, header.None](Row{Code: 40, Name: "NOTIFY_CONSUMER_IDS_CHANGED", Server: Client, Tier: 'A', ACLResource: ResourceGroup, ACLAction: ActionSub})
+	NotifyConsumerIDsChanged = call[header.NotifyConsumerIdsChangedRequest, header.None](Row{Code: 40, Name: "NOTIFY_CONSUMER_IDS_CHANGED", Server: Client, Tier: 'A', ACLResource: ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}}})
 
 	// LockBatchMQ is LOCK_BATCH_MQ, 41. Request: LockBatchMqRequestHeader (no fields) + body: LockBatchRequestBody. Answer: body: LockBatchResponseBody.
 	LockBatchMQ = call[header.LockBatchMqRequest, header.None](Row{Code: 41, Name: "LOCK_BATCH_MQ", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceNone, ACLAction: ActionSub})
@@ -137,10 +137,10 @@ var (
 	DeleteKVConfig = call[header.DeleteKVConfigRequest, header.None](Row{Code: 102, Name: "DELETE_KV_CONFIG", Server: NameServer, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
 
 	// RegisterBroker is REGISTER_BROKER, 103. Request: RegisterBrokerRequestHeader (body: RegisterBrokerBody). Answer: RegisterBrokerResponseHeader (body: KVTable of order topic config).
-	RegisterBroker = call[header.RegisterBrokerRequest, header.RegisterBrokerResponse](Row{Code: 103, Name: "REGISTER_BROKER", Server: NameServer, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
+	RegisterBroker = call[header.RegisterBrokerRequest, header.RegisterBrokerResponse](Row{Code: 103, Name: "REGISTER_BROKER", Server: NameServer, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// UnregisterBroker is UNREGISTER_BROKER, 104. Request: UnRegisterBrokerRequestHeader. Answer: nothing.
-	UnregisterBroker = call[header.UnRegisterBrokerRequest, header.None](Row{Code: 104, Name: "UNREGISTER_BROKER", Server: NameServer, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
+	UnregisterBroker = call[header.UnRegisterBrokerRequest, header.None](Row{Code: 104, Name: "UNREGISTER_BROKER", Server: NameServer, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// GetRouteInfoByTopic is GET_ROUTEINFO_BY_TOPIC, 105. Request: GetRouteInfoRequestHeader. Answer: body: TopicRouteData.
 	GetRouteInfoByTopic = call[header.GetRouteInfoRequest, header.None](Row{Code: 105, Name: "GET_ROUTEINFO_BY_TOPIC", Server: NameServer | Proxy, Tier: 'A', ACLResource: ResourceCluster, ACLAction: ActionGet})
@@ -155,10 +155,10 @@ var (
 	GetAllSubscriptionGroupConfig = call[header.GetAllSubscriptionGroupRequest, header.GetAllSubscriptionGroupResponse](Row{Code: 201, Name: "GET_ALL_SUBSCRIPTIONGROUP_CONFIG", Server: Broker, Tier: 'B'})
 
 	// GetTopicStatsInfo is GET_TOPIC_STATS_INFO, 202. Request: GetTopicStatsInfoRequestHeader. Answer: body: TopicStatsTable.
-	GetTopicStatsInfo = call[header.GetTopicStatsInfoRequest, header.None](Row{Code: 202, Name: "GET_TOPIC_STATS_INFO", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet})
+	GetTopicStatsInfo = call[header.GetTopicStatsInfoRequest, header.None](Row{Code: 202, Name: "GET_TOPIC_STATS_INFO", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// GetConsumerConnectionList is GET_CONSUMER_CONNECTION_LIST, 203. Request: GetConsumerConnectionListRequestHeader. Answer: body: ConsumerConnection.
-	GetConsumerConnectionList = call[header.GetConsumerConnectionListRequest, header.None](Row{Code: 203, Name: "GET_CONSUMER_CONNECTION_LIST", Server: Broker | Proxy, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionGet})
+	GetConsumerConnectionList = call[header.GetConsumerConnectionListRequest, header.None](Row{Code: 203, Name: "GET_CONSUMER_CONNECTION_LIST", Server: Broker | Proxy, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}}})
 
 	// GetProducerConnectionList is GET_PRODUCER_CONNECTION_LIST, 204. Request: GetProducerConnectionListRequestHeader. Answer: body: ProducerConnection.
 	GetProducerConnectionList = call[header.GetProducerConnectionListRequest, header.None](Row{Code: 204, Name: "GET_PRODUCER_CONNECTION_LIST", Server: Broker, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionGet})
@@ -170,10 +170,10 @@ var (
 	GetAllTopicListFromNameserver = call[header.None, header.None](Row{Code: 206, Name: "GET_ALL_TOPIC_LIST_FROM_NAMESERVER", Server: NameServer, Tier: 'B'})
 
 	// DeleteSubscriptionGroup is DELETE_SUBSCRIPTIONGROUP, 207. Request: DeleteSubscriptionGroupRequestHeader. Answer: nothing.
-	DeleteSubscriptionGroup = call[header.DeleteSubscriptionGroupRequest, header.None](Row{Code: 207, Name: "DELETE_SUBSCRIPTIONGROUP", Server: Broker, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionDelete})
+	DeleteSubscriptionGroup = call[header.DeleteSubscriptionGroupRequest, header.None](Row{Code: 207, Name: "DELETE_SUBSCRIPTIONGROUP", Server: Broker, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionDelete, ACLFields: []ACLField{{Key: "groupName", Resource: ResourceGroup}}})
 
 	// GetConsumeStats is GET_CONSUME_STATS, 208. Request: GetConsumeStatsRequestHeader. Answer: body: ConsumeStats.
-	GetConsumeStats = call[header.GetConsumeStatsRequest, header.None](Row{Code: 208, Name: "GET_CONSUME_STATS", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet})
+	GetConsumeStats = call[header.GetConsumeStatsRequest, header.None](Row{Code: 208, Name: "GET_CONSUME_STATS", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}, {Key: "topicList", Resource: ResourceTopic, Separator: ";"}}})
 
 	// SuspendConsumer is SUSPEND_CONSUMER, 209. Request: nothing. Answer: nothing.
 	SuspendConsumer = call[header.None, header.None](Row{Code: 209, Name: "SUSPEND_CONSUMER", Server: Broker, Tier: 'D'})
@@ -194,10 +194,10 @@ var (
 	WhoConsumeTheMessage = call[header.None, header.None](Row{Code: 214, Name: "WHO_CONSUME_THE_MESSAGE", Server: Broker, Tier: 'D'})
 
 	// DeleteTopicInBroker is DELETE_TOPIC_IN_BROKER, 215. Request: DeleteTopicRequestHeader. Answer: nothing.
-	DeleteTopicInBroker = call[header.DeleteTopicRequest, header.None](Row{Code: 215, Name: "DELETE_TOPIC_IN_BROKER", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionDelete})
+	DeleteTopicInBroker = call[header.DeleteTopicRequest, header.None](Row{Code: 215, Name: "DELETE_TOPIC_IN_BROKER", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionDelete, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// DeleteTopicInNamesrv is DELETE_TOPIC_IN_NAMESRV, 216. Request: DeleteTopicFromNamesrvRequestHeader. Answer: nothing.
-	DeleteTopicInNamesrv = call[header.DeleteTopicFromNamesrvRequest, header.None](Row{Code: 216, Name: "DELETE_TOPIC_IN_NAMESRV", Server: NameServer, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
+	DeleteTopicInNamesrv = call[header.DeleteTopicFromNamesrvRequest, header.None](Row{Code: 216, Name: "DELETE_TOPIC_IN_NAMESRV", Server: NameServer, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// RegisterTopicInNamesrv is REGISTER_TOPIC_IN_NAMESRV, 217. Request: RegisterTopicRequestHeader (body: TopicRouteData). Answer: nothing.
 	RegisterTopicInNamesrv = call[header.RegisterTopicRequest, header.None](Row{Code: 217, Name: "REGISTER_TOPIC_IN_NAMESRV", Server: NameServer, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
@@ -206,16 +206,16 @@ var (
 	GetKVListByNamespace = call[header.GetKVListByNamespaceRequest, header.None](Row{Code: 219, Name: "GET_KVLIST_BY_NAMESPACE", Server: NameServer, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionGet})
 
 	// ResetConsumerClientOffset is RESET_CONSUMER_CLIENT_OFFSET, 220. Request: ResetOffsetRequestHeader (body: ResetOffsetBody, or ResetOffsetBodyForC when the admin request language is CPP). Answer: nothing (one-way).
-	ResetConsumerClientOffset = call[header.ResetOffsetRequest, header.None](Row{Code: 220, Name: "RESET_CONSUMER_CLIENT_OFFSET", Server: Client, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionUpdate})
+	ResetConsumerClientOffset = call[header.ResetOffsetRequest, header.None](Row{Code: 220, Name: "RESET_CONSUMER_CLIENT_OFFSET", Server: Client, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "group", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// GetConsumerStatusFromClient is GET_CONSUMER_STATUS_FROM_CLIENT, 221. Request: GetConsumerStatusRequestHeader. Answer: body: GetConsumerStatusBody.
-	GetConsumerStatusFromClient = call[header.GetConsumerStatusRequest, header.None](Row{Code: 221, Name: "GET_CONSUMER_STATUS_FROM_CLIENT", Server: Client, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet})
+	GetConsumerStatusFromClient = call[header.GetConsumerStatusRequest, header.None](Row{Code: 221, Name: "GET_CONSUMER_STATUS_FROM_CLIENT", Server: Client, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}, {Key: "group", Resource: ResourceGroup}}})
 
 	// InvokeBrokerToResetOffset is INVOKE_BROKER_TO_RESET_OFFSET, 222. Request: ResetOffsetRequestHeader. Answer: body: ResetOffsetBody.
-	InvokeBrokerToResetOffset = call[header.ResetOffsetRequest, header.None](Row{Code: 222, Name: "INVOKE_BROKER_TO_RESET_OFFSET", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionUpdate})
+	InvokeBrokerToResetOffset = call[header.ResetOffsetRequest, header.None](Row{Code: 222, Name: "INVOKE_BROKER_TO_RESET_OFFSET", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "group", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// InvokeBrokerToGetConsumerStatus is INVOKE_BROKER_TO_GET_CONSUMER_STATUS, 223. Request: GetConsumerStatusRequestHeader. Answer: body: GetConsumerStatusBody.
-	InvokeBrokerToGetConsumerStatus = call[header.GetConsumerStatusRequest, header.None](Row{Code: 223, Name: "INVOKE_BROKER_TO_GET_CONSUMER_STATUS", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet})
+	InvokeBrokerToGetConsumerStatus = call[header.GetConsumerStatusRequest, header.None](Row{Code: 223, Name: "INVOKE_BROKER_TO_GET_CONSUMER_STATUS", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}, {Key: "group", Resource: ResourceGroup}}})
 
 	// GetTopicsByCluster is GET_TOPICS_BY_CLUSTER, 224. Request: GetTopicsByClusterRequestHeader. Answer: body: TopicList.
 	GetTopicsByCluster = call[header.GetTopicsByClusterRequest, header.None](Row{Code: 224, Name: "GET_TOPICS_BY_CLUSTER", Server: NameServer, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionList})
@@ -224,7 +224,7 @@ var (
 	UpdateAndCreateSubscriptionGroupList = call[header.None, header.None](Row{Code: 225, Name: "UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST", Server: Broker, Tier: 'B'})
 
 	// QueryTopicConsumeByWho is QUERY_TOPIC_CONSUME_BY_WHO, 300. Request: QueryTopicConsumeByWhoRequestHeader. Answer: body: GroupList.
-	QueryTopicConsumeByWho = call[header.QueryTopicConsumeByWhoRequest, header.None](Row{Code: 300, Name: "QUERY_TOPIC_CONSUME_BY_WHO", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet})
+	QueryTopicConsumeByWho = call[header.QueryTopicConsumeByWhoRequest, header.None](Row{Code: 300, Name: "QUERY_TOPIC_CONSUME_BY_WHO", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// RegisterFilterServer is REGISTER_FILTER_SERVER, 301. Request: nothing. Answer: nothing.
 	RegisterFilterServer = call[header.None, header.None](Row{Code: 301, Name: "REGISTER_FILTER_SERVER", Server: Broker, Tier: 'D'})
@@ -233,7 +233,7 @@ var (
 	RegisterMessageFilterClass = call[header.None, header.None](Row{Code: 302, Name: "REGISTER_MESSAGE_FILTER_CLASS", Server: Broker, Tier: 'D'})
 
 	// QueryConsumeTimeSpan is QUERY_CONSUME_TIME_SPAN, 303. Request: QueryConsumeTimeSpanRequestHeader. Answer: body: QueryConsumeTimeSpanBody.
-	QueryConsumeTimeSpan = call[header.QueryConsumeTimeSpanRequest, header.None](Row{Code: 303, Name: "QUERY_CONSUME_TIME_SPAN", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet})
+	QueryConsumeTimeSpan = call[header.QueryConsumeTimeSpanRequest, header.None](Row{Code: 303, Name: "QUERY_CONSUME_TIME_SPAN", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}, {Key: "group", Resource: ResourceGroup}}})
 
 	// GetSystemTopicListFromNS is GET_SYSTEM_TOPIC_LIST_FROM_NS, 304. Request: nothing. Answer: body: TopicList.
 	GetSystemTopicListFromNS = call[header.None, header.None](Row{Code: 304, Name: "GET_SYSTEM_TOPIC_LIST_FROM_NS", Server: NameServer, Tier: 'B'})
@@ -245,16 +245,16 @@ var (
 	CleanExpiredConsumeQueue = call[header.None, header.None](Row{Code: 306, Name: "CLEAN_EXPIRED_CONSUMEQUEUE", Server: Broker, Tier: 'B'})
 
 	// GetConsumerRunningInfo is GET_CONSUMER_RUNNING_INFO, 307. Request: GetConsumerRunningInfoRequestHeader. Answer: body: ConsumerRunningInfo.
-	GetConsumerRunningInfo = call[header.GetConsumerRunningInfoRequest, header.None](Row{Code: 307, Name: "GET_CONSUMER_RUNNING_INFO", Server: Broker | Client, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionGet})
+	GetConsumerRunningInfo = call[header.GetConsumerRunningInfoRequest, header.None](Row{Code: 307, Name: "GET_CONSUMER_RUNNING_INFO", Server: Broker | Client, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}}})
 
 	// QueryCorrectionOffset is QUERY_CORRECTION_OFFSET, 308. Request: QueryCorrectionOffsetHeader. Answer: body: QueryCorrectionOffsetBody.
-	QueryCorrectionOffset = call[header.QueryCorrectionOffset, header.None](Row{Code: 308, Name: "QUERY_CORRECTION_OFFSET", Server: Broker, Tier: 'D', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet})
+	QueryCorrectionOffset = call[header.QueryCorrectionOffset, header.None](Row{Code: 308, Name: "QUERY_CORRECTION_OFFSET", Server: Broker, Tier: 'D', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "filterGroups", Resource: ResourceGroup, Separator: ","}, {Key: "compareGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// ConsumeMessageDirectly is CONSUME_MESSAGE_DIRECTLY, 309. Request: ConsumeMessageDirectlyResultRequestHeader (broker->client body: the stored message record). Answer: body: ConsumeMessageDirectlyResult.
-	ConsumeMessageDirectly = call[header.ConsumeMessageDirectlyResultRequest, header.None](Row{Code: 309, Name: "CONSUME_MESSAGE_DIRECTLY", Server: Broker | Client, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	ConsumeMessageDirectly = call[header.ConsumeMessageDirectlyResultRequest, header.None](Row{Code: 309, Name: "CONSUME_MESSAGE_DIRECTLY", Server: Broker | Client, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// SendMessageV2 is SEND_MESSAGE_V2, 310. Request: SendMessageRequestHeaderV2. Answer: SendMessageResponseHeader.
-	SendMessageV2 = call[header.SendMessageRequestV2, header.SendMessageResponse](Row{Code: 310, Name: "SEND_MESSAGE_V2", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub})
+	SendMessageV2 = call[header.SendMessageRequestV2, header.SendMessageResponse](Row{Code: 310, Name: "SEND_MESSAGE_V2", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub, ACLFields: []ACLField{{Key: "b", Resource: ResourceTopic}}})
 
 	// GetUnitTopicList is GET_UNIT_TOPIC_LIST, 311. Request: nothing. Answer: body: TopicList.
 	GetUnitTopicList = call[header.None, header.None](Row{Code: 311, Name: "GET_UNIT_TOPIC_LIST", Server: NameServer, Tier: 'D'})
@@ -266,7 +266,7 @@ var (
 	GetHasUnitSubUnunitTopicList = call[header.None, header.None](Row{Code: 313, Name: "GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST", Server: NameServer, Tier: 'D'})
 
 	// CloneGroupOffset is CLONE_GROUP_OFFSET, 314. Request: CloneGroupOffsetRequestHeader. Answer: nothing.
-	CloneGroupOffset = call[header.CloneGroupOffsetRequest, header.None](Row{Code: 314, Name: "CLONE_GROUP_OFFSET", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionUpdate})
+	CloneGroupOffset = call[header.CloneGroupOffsetRequest, header.None](Row{Code: 314, Name: "CLONE_GROUP_OFFSET", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "destGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// ViewBrokerStatsData is VIEW_BROKER_STATS_DATA, 315. Request: ViewBrokerStatsDataRequestHeader. Answer: body: BrokerStatsData.
 	ViewBrokerStatsData = call[header.ViewBrokerStatsDataRequest, header.None](Row{Code: 315, Name: "VIEW_BROKER_STATS_DATA", Server: Broker, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionGet})
@@ -284,25 +284,25 @@ var (
 	GetNamesrvConfig = call[header.None, header.None](Row{Code: 319, Name: "GET_NAMESRV_CONFIG", Server: NameServer, Tier: 'B'})
 
 	// SendBatchMessage is SEND_BATCH_MESSAGE, 320. Request: SendMessageRequestHeaderV2. Answer: SendMessageResponseHeader.
-	SendBatchMessage = call[header.SendMessageRequestV2, header.SendMessageResponse](Row{Code: 320, Name: "SEND_BATCH_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub})
+	SendBatchMessage = call[header.SendMessageRequestV2, header.SendMessageResponse](Row{Code: 320, Name: "SEND_BATCH_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub, ACLFields: []ACLField{{Key: "b", Resource: ResourceTopic}}})
 
 	// QueryConsumeQueue is QUERY_CONSUME_QUEUE, 321. Request: QueryConsumeQueueRequestHeader. Answer: body: QueryConsumeQueueResponseBody.
-	QueryConsumeQueue = call[header.QueryConsumeQueueRequest, header.None](Row{Code: 321, Name: "QUERY_CONSUME_QUEUE", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet})
+	QueryConsumeQueue = call[header.QueryConsumeQueueRequest, header.None](Row{Code: 321, Name: "QUERY_CONSUME_QUEUE", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}, {Key: "consumerGroup", Resource: ResourceGroup}}})
 
 	// QueryDataVersion is QUERY_DATA_VERSION, 322. Request: QueryDataVersionRequestHeader (body: DataVersion). Answer: QueryDataVersionResponseHeader (body: DataVersion).
-	QueryDataVersion = call[header.QueryDataVersionRequest, header.QueryDataVersionResponse](Row{Code: 322, Name: "QUERY_DATA_VERSION", Server: NameServer, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionGet})
+	QueryDataVersion = call[header.QueryDataVersionRequest, header.QueryDataVersionResponse](Row{Code: 322, Name: "QUERY_DATA_VERSION", Server: NameServer, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// ResumeCheckHalfMessage is RESUME_CHECK_HALF_MESSAGE, 323. Request: ResumeCheckHalfMessageRequestHeader. Answer: nothing.
-	ResumeCheckHalfMessage = call[header.ResumeCheckHalfMessageRequest, header.None](Row{Code: 323, Name: "RESUME_CHECK_HALF_MESSAGE", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionUpdate})
+	ResumeCheckHalfMessage = call[header.ResumeCheckHalfMessageRequest, header.None](Row{Code: 323, Name: "RESUME_CHECK_HALF_MESSAGE", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// SendReplyMessage is SEND_REPLY_MESSAGE, 324. Request: SendMessageRequestHeader. Answer: SendMessageResponseHeader.
-	SendReplyMessage = call[header.SendMessageRequest, header.SendMessageResponse](Row{Code: 324, Name: "SEND_REPLY_MESSAGE", Server: Broker, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub})
+	SendReplyMessage = call[header.SendMessageRequest, header.SendMessageResponse](Row{Code: 324, Name: "SEND_REPLY_MESSAGE", Server: Broker, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// SendReplyMessageV2 is SEND_REPLY_MESSAGE_V2, 325. Request: SendMessageRequestHeaderV2. Answer: SendMessageResponseHeader.
-	SendReplyMessageV2 = call[header.SendMessageRequestV2, header.SendMessageResponse](Row{Code: 325, Name: "SEND_REPLY_MESSAGE_V2", Server: Broker, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub})
+	SendReplyMessageV2 = call[header.SendMessageRequestV2, header.SendMessageResponse](Row{Code: 325, Name: "SEND_REPLY_MESSAGE_V2", Server: Broker, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub, ACLFields: []ACLField{{Key: "b", Resource: ResourceTopic}}})
 
 	// PushReplyMessageToClient is PUSH_REPLY_MESSAGE_TO_CLIENT, 326. Request: ReplyMessageRequestHeader (body: reply message body). Answer: nothing (code 0 answer).
-	PushReplyMessageToClient = call[header.ReplyMessageRequest, header.None](Row{Code: 326, Name: "PUSH_REPLY_MESSAGE_TO_CLIENT", Server: Client, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	PushReplyMessageToClient = call[header.ReplyMessageRequest, header.None](Row{Code: 326, Name: "PUSH_REPLY_MESSAGE_TO_CLIENT", Server: Client, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "producerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// AddWritePermOfBroker is ADD_WRITE_PERM_OF_BROKER, 327. Request: AddWritePermOfBrokerRequestHeader. Answer: AddWritePermOfBrokerResponseHeader.
 	AddWritePermOfBroker = call[header.AddWritePermOfBrokerRequest, header.AddWritePermOfBrokerResponse](Row{Code: 327, Name: "ADD_WRITE_PERM_OF_BROKER", Server: NameServer, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
@@ -314,31 +314,31 @@ var (
 	DeleteExpiredCommitLog = call[header.None, header.None](Row{Code: 329, Name: "DELETE_EXPIRED_COMMITLOG", Server: Broker, Tier: 'B'})
 
 	// QueryTopicsByConsumer is QUERY_TOPICS_BY_CONSUMER, 343. Request: QueryTopicsByConsumerRequestHeader. Answer: body: TopicList.
-	QueryTopicsByConsumer = call[header.QueryTopicsByConsumerRequest, header.None](Row{Code: 343, Name: "QUERY_TOPICS_BY_CONSUMER", Server: Broker, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionGet})
+	QueryTopicsByConsumer = call[header.QueryTopicsByConsumerRequest, header.None](Row{Code: 343, Name: "QUERY_TOPICS_BY_CONSUMER", Server: Broker, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "group", Resource: ResourceGroup}}})
 
 	// QuerySubscriptionByConsumer is QUERY_SUBSCRIPTION_BY_CONSUMER, 345. Request: QuerySubscriptionByConsumerRequestHeader. Answer: body: QuerySubscriptionResponseBody.
-	QuerySubscriptionByConsumer = call[header.QuerySubscriptionByConsumerRequest, header.None](Row{Code: 345, Name: "QUERY_SUBSCRIPTION_BY_CONSUMER", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet})
+	QuerySubscriptionByConsumer = call[header.QuerySubscriptionByConsumerRequest, header.None](Row{Code: 345, Name: "QUERY_SUBSCRIPTION_BY_CONSUMER", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "group", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// GetTopicConfig is GET_TOPIC_CONFIG, 351. Request: GetTopicConfigRequestHeader. Answer: body: TopicConfigAndQueueMapping.
-	GetTopicConfig = call[header.GetTopicConfigRequest, header.None](Row{Code: 351, Name: "GET_TOPIC_CONFIG", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet})
+	GetTopicConfig = call[header.GetTopicConfigRequest, header.None](Row{Code: 351, Name: "GET_TOPIC_CONFIG", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// GetSubscriptionGroupConfig is GET_SUBSCRIPTIONGROUP_CONFIG, 352. Request: GetSubscriptionGroupConfigRequestHeader. Answer: body: SubscriptionGroupConfig.
-	GetSubscriptionGroupConfig = call[header.GetSubscriptionGroupConfigRequest, header.None](Row{Code: 352, Name: "GET_SUBSCRIPTIONGROUP_CONFIG", Server: Broker, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionGet})
+	GetSubscriptionGroupConfig = call[header.GetSubscriptionGroupConfigRequest, header.None](Row{Code: 352, Name: "GET_SUBSCRIPTIONGROUP_CONFIG", Server: Broker, Tier: 'B', ACLResource: ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "group", Resource: ResourceGroup}}})
 
 	// UpdateAndGetGroupForbidden is UPDATE_AND_GET_GROUP_FORBIDDEN, 353. Request: UpdateGroupForbiddenRequestHeader. Answer: body: GroupForbidden.
-	UpdateAndGetGroupForbidden = call[header.UpdateGroupForbiddenRequest, header.None](Row{Code: 353, Name: "UPDATE_AND_GET_GROUP_FORBIDDEN", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionUpdate})
+	UpdateAndGetGroupForbidden = call[header.UpdateGroupForbiddenRequest, header.None](Row{Code: 353, Name: "UPDATE_AND_GET_GROUP_FORBIDDEN", Server: Broker, Tier: 'B', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "group", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// CheckRocksDBCQWriteProgress is CHECK_ROCKSDB_CQ_WRITE_PROGRESS, 354. Request: CheckRocksdbCqWriteProgressRequestHeader. Answer: body: CheckRocksdbCqWriteResult.
-	CheckRocksDBCQWriteProgress = call[header.CheckRocksdbCqWriteProgressRequest, header.None](Row{Code: 354, Name: "CHECK_ROCKSDB_CQ_WRITE_PROGRESS", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet})
+	CheckRocksDBCQWriteProgress = call[header.CheckRocksdbCqWriteProgressRequest, header.None](Row{Code: 354, Name: "CHECK_ROCKSDB_CQ_WRITE_PROGRESS", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// ExportRocksDBConfigToJSON is EXPORT_ROCKSDB_CONFIG_TO_JSON, 355. Request: ExportRocksDBConfigToJsonRequestHeader. Answer: nothing.
 	ExportRocksDBConfigToJSON = call[header.ExportRocksDBConfigToJsonRequest, header.None](Row{Code: 355, Name: "EXPORT_ROCKSDB_CONFIG_TO_JSON", Server: Broker, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionGet})
 
 	// LitePullMessage is LITE_PULL_MESSAGE, 361. Request: PullMessageRequestHeader. Answer: PullMessageResponseHeader (body: concatenated stored message records).
-	LitePullMessage = call[header.PullMessageRequest, header.PullMessageResponse](Row{Code: 361, Name: "LITE_PULL_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	LitePullMessage = call[header.PullMessageRequest, header.PullMessageResponse](Row{Code: 361, Name: "LITE_PULL_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// RecallMessage is RECALL_MESSAGE, 370. Request: RecallMessageRequestHeader. Answer: RecallMessageResponseHeader.
-	RecallMessage = call[header.RecallMessageRequest, header.RecallMessageResponse](Row{Code: 370, Name: "RECALL_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub})
+	RecallMessage = call[header.RecallMessageRequest, header.RecallMessageResponse](Row{Code: 370, Name: "RECALL_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic, ACLAction: ActionPub, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// QueryAssignment is QUERY_ASSIGNMENT, 400. Request: nothing (body: QueryAssignmentRequestBody). Answer: body: QueryAssignmentResponseBody.
 	QueryAssignment = call[header.None, header.None](Row{Code: 400, Name: "QUERY_ASSIGNMENT", Server: Broker, Tier: 'A'})
@@ -350,19 +350,19 @@ var (
 	GetAllMessageRequestMode = call[header.None, header.None](Row{Code: 402, Name: "GET_ALL_MESSAGE_REQUEST_MODE", Server: Broker, Tier: 'C'})
 
 	// UpdateAndCreateStaticTopic is UPDATE_AND_CREATE_STATIC_TOPIC, 513. Request: CreateTopicRequestHeader (body: TopicQueueMappingDetail). Answer: nothing.
-	UpdateAndCreateStaticTopic = call[header.CreateTopicRequest, header.None](Row{Code: 513, Name: "UPDATE_AND_CREATE_STATIC_TOPIC", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionCreate})
+	UpdateAndCreateStaticTopic = call[header.CreateTopicRequest, header.None](Row{Code: 513, Name: "UPDATE_AND_CREATE_STATIC_TOPIC", Server: Broker, Tier: 'B', ACLResource: ResourceTopic, ACLAction: ActionCreate, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}}})
 
 	// GetBrokerMemberGroup is GET_BROKER_MEMBER_GROUP, 901. Request: GetBrokerMemberGroupRequestHeader. Answer: body: GetBrokerMemberGroupResponseBody.
-	GetBrokerMemberGroup = call[header.GetBrokerMemberGroupRequest, header.None](Row{Code: 901, Name: "GET_BROKER_MEMBER_GROUP", Server: NameServer, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionGet})
+	GetBrokerMemberGroup = call[header.GetBrokerMemberGroupRequest, header.None](Row{Code: 901, Name: "GET_BROKER_MEMBER_GROUP", Server: NameServer, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// AddBroker is ADD_BROKER, 902. Request: AddBrokerRequestHeader. Answer: nothing.
 	AddBroker = call[header.AddBrokerRequest, header.None](Row{Code: 902, Name: "ADD_BROKER", Server: Broker, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
 
 	// RemoveBroker is REMOVE_BROKER, 903. Request: RemoveBrokerRequestHeader. Answer: nothing.
-	RemoveBroker = call[header.RemoveBrokerRequest, header.None](Row{Code: 903, Name: "REMOVE_BROKER", Server: Broker, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
+	RemoveBroker = call[header.RemoveBrokerRequest, header.None](Row{Code: 903, Name: "REMOVE_BROKER", Server: Broker, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "brokerClusterName", Resource: ResourceCluster}}})
 
 	// BrokerHeartbeat is BROKER_HEARTBEAT, 904. Request: BrokerHeartbeatRequestHeader. Answer: nothing.
-	BrokerHeartbeat = call[header.BrokerHeartbeatRequest, header.None](Row{Code: 904, Name: "BROKER_HEARTBEAT", Server: NameServer | Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
+	BrokerHeartbeat = call[header.BrokerHeartbeatRequest, header.None](Row{Code: 904, Name: "BROKER_HEARTBEAT", Server: NameServer | Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// NotifyMinBrokerIDChange is NOTIFY_MIN_BROKER_ID_CHANGE, 905. Request: NotifyMinBrokerIdChangeRequestHeader. Answer: nothing (one-way from the name server).
 	NotifyMinBrokerIDChange = call[header.NotifyMinBrokerIdChangeRequest, header.None](Row{Code: 905, Name: "NOTIFY_MIN_BROKER_ID_CHANGE", Server: Broker, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
@@ -380,10 +380,10 @@ var (
 	ControllerAlterSyncStateSet = call[header.AlterSyncStateSetRequest, header.AlterSyncStateSetResponse](Row{Code: 1001, Name: "CONTROLLER_ALTER_SYNC_STATE_SET", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
 
 	// ControllerElectMaster is CONTROLLER_ELECT_MASTER, 1002. Request: ElectMasterRequestHeader. Answer: ElectMasterResponseHeader (body: ElectMasterResponseBody).
-	ControllerElectMaster = call[header.ElectMasterRequest, header.ElectMasterResponse](Row{Code: 1002, Name: "CONTROLLER_ELECT_MASTER", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
+	ControllerElectMaster = call[header.ElectMasterRequest, header.ElectMasterResponse](Row{Code: 1002, Name: "CONTROLLER_ELECT_MASTER", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// ControllerRegisterBroker is CONTROLLER_REGISTER_BROKER, 1003. Request: RegisterBrokerToControllerRequestHeader. Answer: RegisterBrokerToControllerResponseHeader (body: SyncStateSet).
-	ControllerRegisterBroker = call[header.RegisterBrokerToControllerRequest, header.RegisterBrokerToControllerResponse](Row{Code: 1003, Name: "CONTROLLER_REGISTER_BROKER", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
+	ControllerRegisterBroker = call[header.RegisterBrokerToControllerRequest, header.RegisterBrokerToControllerResponse](Row{Code: 1003, Name: "CONTROLLER_REGISTER_BROKER", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// ControllerGetReplicaInfo is CONTROLLER_GET_REPLICA_INFO, 1004. Request: GetReplicaInfoRequestHeader. Answer: GetReplicaInfoResponseHeader (body: SyncStateSet).
 	ControllerGetReplicaInfo = call[header.GetReplicaInfoRequest, header.GetReplicaInfoResponse](Row{Code: 1004, Name: "CONTROLLER_GET_REPLICA_INFO", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionGet})
@@ -407,13 +407,13 @@ var (
 	GetControllerConfig = call[header.None, header.None](Row{Code: 1010, Name: "GET_CONTROLLER_CONFIG", Server: Controller, Tier: 'B'})
 
 	// CleanBrokerData is CLEAN_BROKER_DATA, 1011. Request: CleanControllerBrokerDataRequestHeader. Answer: nothing.
-	CleanBrokerData = call[header.CleanControllerBrokerDataRequest, header.None](Row{Code: 1011, Name: "CLEAN_BROKER_DATA", Server: Controller, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
+	CleanBrokerData = call[header.CleanControllerBrokerDataRequest, header.None](Row{Code: 1011, Name: "CLEAN_BROKER_DATA", Server: Controller, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// ControllerGetNextBrokerID is CONTROLLER_GET_NEXT_BROKER_ID, 1012. Request: GetNextBrokerIdRequestHeader. Answer: GetNextBrokerIdResponseHeader.
-	ControllerGetNextBrokerID = call[header.GetNextBrokerIdRequest, header.GetNextBrokerIdResponse](Row{Code: 1012, Name: "CONTROLLER_GET_NEXT_BROKER_ID", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionGet})
+	ControllerGetNextBrokerID = call[header.GetNextBrokerIdRequest, header.GetNextBrokerIdResponse](Row{Code: 1012, Name: "CONTROLLER_GET_NEXT_BROKER_ID", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// ControllerApplyBrokerID is CONTROLLER_APPLY_BROKER_ID, 1013. Request: ApplyBrokerIdRequestHeader. Answer: ApplyBrokerIdResponseHeader.
-	ControllerApplyBrokerID = call[header.ApplyBrokerIdRequest, header.ApplyBrokerIdResponse](Row{Code: 1013, Name: "CONTROLLER_APPLY_BROKER_ID", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate})
+	ControllerApplyBrokerID = call[header.ApplyBrokerIdRequest, header.ApplyBrokerIdResponse](Row{Code: 1013, Name: "CONTROLLER_APPLY_BROKER_ID", Server: Controller, Tier: 'C', ACLResource: ResourceCluster, ACLAction: ActionUpdate, ACLFields: []ACLField{{Key: "clusterName", Resource: ResourceCluster}}})
 
 	// BrokerCloseChannelRequest is BROKER_CLOSE_CHANNEL_REQUEST, 1014. Request: BrokerCloseChannelRequest. Answer: BrokerCloseChannelResponse.
 	BrokerCloseChannelRequest = call[header.BrokerCloseChannelRequest, header.BrokerCloseChannelResponse](Row{Code: 1014, Name: "BROKER_CLOSE_CHANNEL_REQUEST", Server: Controller, Tier: 'C'})
@@ -473,22 +473,22 @@ var (
 	AuthListACL = call[header.ListAclsRequest, header.None](Row{Code: 3010, Name: "AUTH_LIST_ACL", Server: Broker, Tier: 'B', ACLResource: ResourceCluster, ACLAction: ActionGet})
 
 	// PopMessage is POP_MESSAGE, 200050. Request: PopMessageRequestHeader. Answer: PopMessageResponseHeader (body: concatenated message records).
-	PopMessage = call[header.PopMessageRequest, header.PopMessageResponse](Row{Code: 200050, Name: "POP_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	PopMessage = call[header.PopMessageRequest, header.PopMessageResponse](Row{Code: 200050, Name: "POP_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// AckMessage is ACK_MESSAGE, 200051. Request: AckMessageRequestHeader. Answer: nothing.
-	AckMessage = call[header.AckMessageRequest, header.None](Row{Code: 200051, Name: "ACK_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	AckMessage = call[header.AckMessageRequest, header.None](Row{Code: 200051, Name: "ACK_MESSAGE", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// PeekMessage is PEEK_MESSAGE, 200052. Request: PeekMessageRequestHeader. Answer: PopMessageResponseHeader (body: concatenated message records).
-	PeekMessage = call[header.PeekMessageRequest, header.PopMessageResponse](Row{Code: 200052, Name: "PEEK_MESSAGE", Server: Broker, Tier: 'D', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	PeekMessage = call[header.PeekMessageRequest, header.PopMessageResponse](Row{Code: 200052, Name: "PEEK_MESSAGE", Server: Broker, Tier: 'D', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "topic", Resource: ResourceTopic}, {Key: "consumerGroup", Resource: ResourceGroup}}})
 
 	// ChangeMessageInvisibleTime is CHANGE_MESSAGE_INVISIBLETIME, 200053. Request: ChangeInvisibleTimeRequestHeader. Answer: ChangeInvisibleTimeResponseHeader.
-	ChangeMessageInvisibleTime = call[header.ChangeInvisibleTimeRequest, header.ChangeInvisibleTimeResponse](Row{Code: 200053, Name: "CHANGE_MESSAGE_INVISIBLETIME", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	ChangeMessageInvisibleTime = call[header.ChangeInvisibleTimeRequest, header.ChangeInvisibleTimeResponse](Row{Code: 200053, Name: "CHANGE_MESSAGE_INVISIBLETIME", Server: Broker | Proxy, Tier: 'A', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// Notification is NOTIFICATION, 200054. Request: NotificationRequestHeader. Answer: NotificationResponseHeader.
-	Notification = call[header.NotificationRequest, header.NotificationResponse](Row{Code: 200054, Name: "NOTIFICATION", Server: Broker, Tier: 'D', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub})
+	Notification = call[header.NotificationRequest, header.NotificationResponse](Row{Code: 200054, Name: "NOTIFICATION", Server: Broker, Tier: 'D', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionSub, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// PollingInfo is POLLING_INFO, 200055. Request: PollingInfoRequestHeader. Answer: PollingInfoResponseHeader.
-	PollingInfo = call[header.PollingInfoRequest, header.PollingInfoResponse](Row{Code: 200055, Name: "POLLING_INFO", Server: Broker, Tier: 'D', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet})
+	PollingInfo = call[header.PollingInfoRequest, header.PollingInfoResponse](Row{Code: 200055, Name: "POLLING_INFO", Server: Broker, Tier: 'D', ACLResource: ResourceTopic | ResourceGroup, ACLAction: ActionGet, ACLFields: []ACLField{{Key: "consumerGroup", Resource: ResourceGroup}, {Key: "topic", Resource: ResourceTopic}}})
 
 	// PopRollback is POP_ROLLBACK, 200056. Request: nothing. Answer: nothing.
 	PopRollback = call[header.None, header.None](Row{Code: 200056, Name: "POP_ROLLBACK", Server: Broker, Tier: 'B'})

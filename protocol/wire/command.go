@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // Encoding is the header encoding of a frame, its top byte in the header word
 // (SerializeType).
 type Encoding uint8
@@ -56,6 +58,23 @@ func (c *Command) Lookup(key string) (value string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// Set gives an extFields entry a value, or adds the entry; Lookup and the headers find
+// the new value from then on. The strings must live as long as the command.
+func (c *Command) Set(key, value string) {
+	for i := len(c.Ext) - 1; i >= 0; i-- {
+		if c.Ext[i].Key == key {
+			c.Ext[i].Value = value
+			return
+		}
+	}
+	c.Ext, c.HasExt = append(c.Ext, Field{Key: key, Value: value}), true
+}
+
+// Remove takes all extFields entries of a key out.
+func (c *Command) Remove(key string) {
+	c.Ext = slices.DeleteFunc(c.Ext, func(f Field) bool { return f.Key == key })
 }
 
 // FieldDecoder is a header struct that reads itself from extFields

@@ -93,6 +93,9 @@ func writeRow(b *bytes.Buffer, name string, col []string, byName, byCode map[str
 	if acl != nil && acl.aclCode != "" {
 		rule = fmt.Sprintf(", ACLResource: %s, ACLAction: %s", resources(acl), actions(acl.actions))
 	}
+	if named := aclFields(byName[headerName.FindString(col[4])]); named != "" {
+		rule += ", ACLFields: []ACLField{" + named + "}"
+	}
 	fmt.Fprintf(b, "\n// %s is %s, %s. Request: %s. Answer: %s.\n%s = call[header.%s, header.%s](Row{Code: %s, Name: %q, Server: %s, Tier: '%s'%s})\n",
 		name, col[1], col[0], nothing(col[4]), nothing(col[5]), name, request, response, col[0], col[1],
 		strings.Join(servers, "|"), col[7], rule)
@@ -110,6 +113,27 @@ func headerOf(cell string, byName map[string]*class) string {
 		return structName(c.name)
 	}
 	return "None"
+}
+
+// aclFields are the fields of a request that name resources.
+func aclFields(c *class) string {
+	if c == nil {
+		return ""
+	}
+	var out []string
+	for _, f := range c.fields {
+		kind, split, _ := strings.Cut(f.resource, " split by ")
+		name := map[string]string{"CLUSTER": "ResourceCluster", "NAMESPACE": "ResourceNamespace", "TOPIC": "ResourceTopic", "GROUP": "ResourceGroup"}[kind]
+		if name == "" {
+			continue
+		}
+		row := fmt.Sprintf("{Key: %q, Resource: %s", f.name, name)
+		if split = strings.Trim(split, "'"); split != "" {
+			row += fmt.Sprintf(", Separator: %q", split)
+		}
+		out = append(out, row+"}")
+	}
+	return strings.Join(out, ", ")
 }
 
 // resources joins the resource of the annotation with those of the fields.
