@@ -83,8 +83,7 @@ func (h *Handler) count(o *one) {
 	if name == topic.Schedule {
 		h.Stats.StoredInQueue(name, o.put.Msg.QueueID, n, size)
 	}
-	h.Stats.Stored(name, n, size)
-	h.Stats.StoredIn(name, o.queueID, max(0, h.Clock.NowMillis()-o.arrived))
+	h.Stats.Sent(name, o.queueID, n, size, max(0, h.Clock.NowMillis()-o.arrived))
 }
 
 // verdict maps the outcome of an append to the code and remark of the answer.

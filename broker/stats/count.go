@@ -2,6 +2,7 @@ package stats
 
 import (
 	"strconv"
+	"strings"
 	"unsafe"
 )
 
@@ -35,10 +36,55 @@ func (m *Manager) StoredInQueue(topic string, queueID int32, messages, bytes int
 	m.Item(QueuePutSize, k).Add(bytes, 1)
 }
 
-// StoredIn counts how long a send took, in ms (incTopicPutLatency).
-func (m *Manager) StoredIn(topic string, queueID int32, ms int64) {
+// sendKey names the counters of a queue that a send adds to.
+type sendKey struct {
+	topic string
+	queue int32
+}
+
+// sendCounters are the counters that each send to a queue adds to.
+type sendCounters struct{ nums, size, latency, broker *Item }
+
+// Sent counts the messages of a send that was stored, as Stored, and how long it took,
+// in ms (incTopicPutLatency). It looks once where the counters are.
+func (m *Manager) Sent(topic string, queueID int32, messages, bytes, ms int64) {
+	m.sendsMu.RLock()
+	c := m.sends[sendKey{topic, queueID}]
+	m.sendsMu.RUnlock()
+	if c == nil {
+		c = m.sendCounters(topic, queueID)
+	}
+	c.nums.Add(messages, 1)
+	c.size.Add(bytes, 1)
+	c.latency.Add(ms, 1)
+	c.broker.Add(messages, 1)
+}
+
+// sendCounters finds the counters of a queue, and keeps them at hand while there is
+// room for counters at all.
+func (m *Manager) sendCounters(topic string, queueID int32) *sendCounters {
 	var room [128]byte
-	m.Item(TopicPutLatency, key(append(append(strconv.AppendInt(room[:0], int64(queueID), 10), '@'), topic...))).Add(ms, 1)
+	m.sendsMu.Lock()
+	defer m.sendsMu.Unlock()
+	c := &sendCounters{
+		broker: m.Item(BrokerPutNums, m.opts.Cluster), nums: m.Item(TopicPutNums, topic), size: m.Item(TopicPutSize, topic),
+		latency: m.Item(TopicPutLatency, key(append(append(strconv.AppendInt(room[:0], int64(queueID), 10), '@'), topic...))),
+	}
+	if o := &m.overflow; c.latency != o && c.nums != o && c.size != o && c.broker != o {
+		m.sends[sendKey{strings.Clone(topic), queueID}] = c
+	}
+	return c
+}
+
+// forgetSends drops what is at hand of a topic whose counters were removed.
+func (m *Manager) forgetSends(topic string) {
+	m.sendsMu.Lock()
+	defer m.sendsMu.Unlock()
+	for k := range m.sends {
+		if k.topic == topic {
+			delete(m.sends, k)
+		}
+	}
 }
 
 // Got counts messages that a group took from a topic (incGroupGetNums,

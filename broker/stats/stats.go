@@ -104,6 +104,10 @@ type Manager struct {
 	gonePuts, goneGets atomic.Int64
 	lost               atomic.Int64 // keys that did not fit
 
+	// sendsMu guards sends, which keeps the counters of a send together.
+	sendsMu sync.RWMutex
+	sends   map[sendKey]*sendCounters
+
 	// morningMu guards morning, which the sampler changes once a day.
 	morningMu sync.Mutex
 	morning   struct {
@@ -136,7 +140,7 @@ func New(opts Options) *Manager {
 	if opts.MaxItems <= 0 {
 		opts.MaxItems = 200_000
 	}
-	m := &Manager{opts: opts, sets: map[string]*set{}, stop: make(chan struct{}), done: make(chan struct{})}
+	m := &Manager{opts: opts, sets: map[string]*set{}, sends: map[sendKey]*sendCounters{}, stop: make(chan struct{}), done: make(chan struct{})}
 	for _, n := range Names() {
 		if opts.NoDetails && ofQueues(n) {
 			continue
@@ -229,6 +233,7 @@ func (m *Manager) TopicDeleted(topic string) {
 		return strings.Contains(k, "@"+topic+"@")
 	})
 	m.remove(TopicPutLatency, func(k string) bool { return strings.HasSuffix(k, "@"+topic) })
+	m.forgetSends(topic)
 }
 
 // GroupDeleted removes the counters of a consumer group.
