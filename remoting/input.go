@@ -42,10 +42,11 @@ const (
 
 // input is what a connection's wake-ups remember.
 type input struct {
-	frames splitter
-	fresh  bool // nothing was read yet: a preamble or TLS may come
-	behind bool // more was read while the last wake-up ran
-	head   []byte
+	frames  splitter
+	decoder wire.Decoder
+	fresh   bool // nothing was read yet: a preamble or TLS may come
+	behind  bool // more was read while the last wake-up ran
+	head    []byte
 
 	late    int   // frames handled after the peer had gone
 	charged int64 // for the beginning of a frame that is kept
@@ -278,7 +279,7 @@ func (w *wakeup) handle(frame []byte) error {
 	}
 	r := w.get()
 	r.once = len(frame) > keepBelow
-	if err := wire.Decode(frame, &r.own); err != nil {
+	if err := w.conn.in.decoder.Decode(frame, &r.own); err != nil {
 		w.put(r)
 		return err
 	}

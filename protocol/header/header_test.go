@@ -1,6 +1,9 @@
 package header
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -121,4 +124,21 @@ func FuzzFields(f *testing.F) {
 			t.Fatalf("%q became %q", first, second)
 		}
 	})
+}
+
+// Keys are written as they are.
+func TestKeys_NeedNoEscapes(t *testing.T) {
+	plain := regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+	files, err := filepath.Glob("zz_*.go")
+	require.NoError(t, err)
+	n := 0
+	for _, file := range files {
+		src, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`(?:w\.[A-Za-z0-9]+\(|write[A-Za-z]+\(w, )"([^\n]*?)",`).FindAllSubmatch(src, -1) {
+			require.Regexp(t, plain, string(m[1]), file)
+			n++
+		}
+	}
+	require.Greater(t, n, 500)
 }

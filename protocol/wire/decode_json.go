@@ -28,6 +28,8 @@ type scanner struct {
 	b []byte
 	i int
 	c *Command
+	// spans gets the places of values that may change, when somebody wants to know.
+	spans *[]span
 }
 
 // peek skips blanks and returns the next byte, 0 at the end.
@@ -92,7 +94,11 @@ func (s *scanner) member(key string) bool {
 	case "code":
 		return s.number(&s.c.Code)
 	case "opaque":
-		return s.number(&s.c.Opaque)
+		s.peek()
+		from := s.i
+		ok := s.number(&s.c.Opaque)
+		s.place(from, s.i, -1)
+		return ok
 	case "flag":
 		return s.number(&s.c.Flag)
 	case "version":
@@ -120,6 +126,9 @@ func (s *scanner) member(key string) bool {
 
 // extFields reads the object of strings, or null.
 func (s *scanner) extFields() bool {
+	if s.spans != nil && len(s.c.Ext) > 0 {
+		return false // twice
+	}
 	s.c.Ext = s.c.Ext[:0]
 	if s.null() {
 		s.c.HasExt = false
@@ -133,15 +142,19 @@ func (s *scanner) extFields() bool {
 		return true
 	}
 	for {
-		key, ok := s.text()
-		if !ok || !s.take(':') {
-			return false
+		key, ok := s.letter()
+		if !ok {
+			if key, ok = s.text(); !ok || !s.take(':') {
+				return false
+			}
 		}
 		if !s.null() { // a null value is an absent field
+			from := s.i + 1
 			value, ok := s.text()
 			if !ok {
 				return false
 			}
+			s.place(from, s.i-1, len(s.c.Ext))
 			if !s.c.addExt(key, value) {
 				return false
 			}
@@ -153,8 +166,32 @@ func (s *scanner) extFields() bool {
 	}
 }
 
+// place notes where a value stands.
+func (s *scanner) place(from, to, ext int) {
+	if s.spans != nil {
+		*s.spans = append(*s.spans, span{from: from, to: to, ext: ext})
+	}
+}
+
+// letter reads a key of one letter and its colon, as SendMessageRequestHeaderV2 has
+// them; false leaves everything as it is.
+func (s *scanner) letter() (string, bool) {
+	if len(s.b)-s.i < 4 {
+		return "", false
+	}
+	b := s.b[s.i : s.i+4]
+	if b[0] != '"' || b[2] != '"' || b[3] != ':' || stops[b[1]] {
+		return "", false
+	}
+	s.i += 4
+	return view(b[1:2]), true
+}
+
 // null consumes the word null.
 func (s *scanner) null() bool {
+	if s.i < len(s.b) && s.b[s.i] == '"' {
+		return false
+	}
 	if s.peek() == 'n' && len(s.b)-s.i >= 4 && string(s.b[s.i:s.i+4]) == "null" {
 		s.i += 4
 		return true
@@ -256,12 +293,29 @@ func (s *scanner) escapedText(start, i int) (string, bool) {
 			i = end
 			continue
 		}
+		if n := separator(s.b[i:]); n != 0 {
+			out = append(out, n)
+			i += 6
+			continue
+		}
 		var ok bool
 		if out, i, ok = unescape(out, s.b, i+1); !ok {
 			return "", false
 		}
 	}
 	return "", false
+}
+
+// separator gives the control character below 8 whose escape b begins with, 0 without
+// one: names and values of properties are parted by 1 and 2.
+func separator(b []byte) byte {
+	if len(b) < 6 || string(b[:5]) != `\u000` {
+		return 0
+	}
+	if n := b[5] - '0'; n < 8 {
+		return n
+	}
+	return 0
 }
 
 // unescape appends the character of the escape whose letter is at b[i].

@@ -25,7 +25,8 @@ var writers = sync.Pool{New: func() any { return new(FieldWriter) }}
 // write their fields in another order in the binary form.
 func (w *FieldWriter) Encoding() Encoding { return w.enc }
 
-// String appends an entry. In JSON the value is escaped as fastjson does.
+// String appends an entry. In JSON the value is escaped as fastjson does; the key needs
+// no escapes, here and below.
 func (w *FieldWriter) String(key, v string) {
 	if w.enc == Binary {
 		w.key(key)
@@ -72,8 +73,23 @@ func (w *FieldWriter) key(key string) {
 		w.dst = append(w.dst, ',')
 	}
 	w.first = false
-	w.dst = fastjson.AppendString(w.dst, key)
-	w.dst = append(w.dst, ':')
+	w.dst = append(w.dst, '"')
+	w.dst = append(w.dst, key...)
+	w.dst = append(w.dst, '"', ':')
+}
+
+// field appends an entry with any key.
+func (w *FieldWriter) field(f *Field) {
+	if w.enc == Binary {
+		w.String(f.Key, f.Value)
+		return
+	}
+	if !w.first {
+		w.dst = append(w.dst, ',')
+	}
+	w.first = false
+	w.dst = append(fastjson.AppendString(w.dst, f.Key), ':')
+	w.dst = fastjson.AppendString(w.dst, f.Value)
 }
 
 // open starts an entry whose value needs no escapes and returns the place of its
@@ -176,7 +192,7 @@ func (w *FieldWriter) entries(o *Outgoing) {
 	if o.Header != nil {
 		o.Header.EncodeFields(w)
 	}
-	for _, f := range o.Ext {
-		w.String(f.Key, f.Value)
+	for i := range o.Ext {
+		w.field(&o.Ext[i])
 	}
 }
