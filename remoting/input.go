@@ -294,6 +294,10 @@ func (w *wakeup) handle(frame []byte) error {
 		return nil
 	}
 	r.Conn, r.Cmd, r.Arrived, r.route = c, &r.own, w.now, rt
+	if len(c.ep.routes.admissions) > 0 && !r.admitted(c.ep.routes) {
+		w.put(r)
+		return nil
+	}
 	if rt.batch != nil && rt.lane.Inline {
 		if rt != w.route || len(w.batch) == maxBatch {
 			w.runBatch()
@@ -338,7 +342,7 @@ func (w *wakeup) runOne(r *Request) {
 		return
 	}
 	c.ep.drain.add(1)
-	r.to = newReplyTo(c, lane, r.Cmd)
+	r.to = newReplyTo(c, lane, r)
 	if !lane.Inline {
 		if !lane.push(c, r) {
 			r.finish(Refuse(protocol.SystemBusy, remarkOverload))
@@ -368,7 +372,7 @@ func (w *wakeup) runBatch() {
 	c.ep.drain.add(int64(n))
 	oneways := int64(0)
 	for _, r := range rs[:n] {
-		if r.to = newReplyTo(c, lane, r.Cmd); r.to.t == nil {
+		if r.to = newReplyTo(c, lane, r); r.Cmd.IsOneway() {
 			oneways++
 		}
 	}
@@ -391,13 +395,6 @@ func (w *wakeup) runBatch() {
 	c.relieve()
 }
 
-// reject answers a request for which its lane has no room.
-func (r *Request) reject() {
-	if !r.Cmd.IsOneway() {
-		r.Conn.answer(Refuse(protocol.SystemBusy, remarkOverload), r.Cmd.Opaque, r.Cmd.Encoding)
-	}
-}
-
 func (w *wakeup) get() *Request {
 	if n := len(w.spare); n > 0 {
 		r := w.spare[n-1]
@@ -408,7 +405,7 @@ func (w *wakeup) get() *Request {
 }
 
 func (w *wakeup) put(r *Request) {
-	r.Conn, r.Cmd, r.route, r.to = nil, nil, nil, ReplyTo{}
+	r.Conn, r.Cmd, r.route, r.to, r.after = nil, nil, nil, ReplyTo{}, nil
 	if len(w.spare) < keepRequests && !r.once {
 		w.spare = append(w.spare, r)
 	}

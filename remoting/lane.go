@@ -311,17 +311,6 @@ func (r *Request) runBatch(rs []*Request) {
 	r.route.batch(rs)
 }
 
-// finish ends a request without its handler: it answers, and gives back the room
-// of a one-way request, which has no answer to do that.
-func (r *Request) finish(a *Answer) {
-	if r.Cmd.IsOneway() {
-		r.route.lane.busy.Add(-1)
-		r.Conn.ep.drain.done(1)
-		return
-	}
-	r.to.Send(a)
-}
-
 // expire answers the requests at the head of the queue that waited too long
 // (BrokerFastFailure).
 func (l *Lane) expire(now int64) {

@@ -57,6 +57,9 @@ type Routes struct {
 	high     map[int32]*route
 	fallback *route
 	fast     *Lane // of routes that name none
+
+	admissions []Admission
+	observers  []Observer
 }
 
 // NewRoutes makes an empty table: every code is answered
