@@ -3,7 +3,8 @@
 // config/subscriptionGroup.json in Java's form.
 //
 // It owns no goroutine. Readers see immutable snapshots; Table.mu orders the
-// writers, and its Saver lets one of them at a time write the file.
+// writers, and its Saver lets one of them at a time write the file: new, changed and
+// deleted groups in place (configfile.Entries).
 package group
 
 import (
@@ -72,8 +73,12 @@ type Table struct {
 	version   body.DataVersion
 	count     int                         // of groups
 	forbidden map[string]map[string]int32 // group → topic → bits
+	dirty     map[string]bool             // groups that the file does not have as they are
+	anew      bool                        // the file has other forbidden bits: it must be replaced
+	whole     bool                        // the next write is in Java's form
 
-	saver *configfile.Saver // changes that come together share one write
+	saver *configfile.Saver   // changes that come together share one write
+	disk  *configfile.Entries // used by the saver's function
 }
 
 type file struct {
@@ -91,7 +96,8 @@ func Load(opts Options) (*Table, error) {
 	if opts.Limit == 0 {
 		opts.Limit = DefaultLimit
 	}
-	t := &Table{opts: opts, forbidden: map[string]map[string]int32{}}
+	t := &Table{opts: opts, forbidden: map[string]map[string]int32{}, dirty: map[string]bool{}}
+	t.disk = t.newDisk()
 	t.saver = configfile.NewSaver(t.write)
 	for _, name := range builtin {
 		c := body.NewSubscriptionGroupConfig(name)
@@ -99,24 +105,47 @@ func Load(opts Options) (*Table, error) {
 		t.count++
 	}
 	var f file
-	_, err := opts.Files.Load(opts.Path, func(data []byte) error {
+	damaged, err := configfile.LoadTable(opts.Files, opts.Path, "subscriptionGroupTable", opts.Logger, func(data []byte) error {
 		f = file{} // nothing stays of a damaged one
 		return fastjson.Unmarshal(data, &f)
-	}, configfile.Told(opts.Logger, opts.Path))
+	}, func(name string, c *body.SubscriptionGroupConfig) bool { return c.GroupName == name })
 	if err != nil && !errors.Is(err, configfile.ErrNone) {
 		return nil, fmt.Errorf("group: load: %w", err)
 	}
+	if damaged != nil {
+		f.SubscriptionGroupTable = damaged.On(f.SubscriptionGroupTable)
+	}
 	for name, c := range f.SubscriptionGroupTable {
-		c.GroupName = name
-		if _, was := t.groups.Swap(name, &c); !was {
-			t.count++
-		}
+		t.loaded(name, c, f.SubscriptionGroupTable)
 	}
 	if f.ForbiddenTable != nil {
 		t.forbidden = f.ForbiddenTable
 	}
 	t.version = f.DataVersion
+	if damaged != nil {
+		t.nextVersionLocked() // nobody else has the table yet
+		if err := t.Persist(); err != nil {
+			opts.Logger.Error("consumer groups not written", "err", err)
+		}
+	}
 	return t, nil
+}
+
+// loaded takes a group of the file. When name and settings do not agree, a byte of
+// one of them is rotten: the group is there under both names then, unless the file has
+// the other one, too.
+func (t *Table) loaded(name string, c body.SubscriptionGroupConfig, all map[string]body.SubscriptionGroupConfig) {
+	add := func(name string, c body.SubscriptionGroupConfig) {
+		c.GroupName = name
+		if _, was := t.groups.Swap(name, &c); !was {
+			t.count++
+		}
+	}
+	if _, there := all[c.GroupName]; !there && c.GroupName != "" {
+		t.opts.Logger.Error("a consumer group has another name in its settings, it is taken under both", "group", name, "settings", c.GroupName)
+		add(c.GroupName, c)
+	}
+	add(name, c)
 }
 
 // Find gives a group, an immutable snapshot, or nil. The name may alias a frame.
@@ -191,6 +220,7 @@ func (t *Table) storeLocked(c *body.SubscriptionGroupConfig) {
 	if _, was := t.groups.Swap(c.GroupName, c); !was {
 		t.count++
 	}
+	t.dirty[c.GroupName] = true
 	t.nextVersionLocked()
 }
 
@@ -218,8 +248,12 @@ func (t *Table) Delete(name string) (bool, error) {
 	_, was := t.groups.LoadAndDelete(name)
 	if was {
 		t.count--
+		t.dirty[name] = true
 	}
-	delete(t.forbidden, name)
+	if _, had := t.forbidden[name]; had {
+		delete(t.forbidden, name)
+		t.anew = true
+	}
 	t.nextVersionLocked()
 	t.mu.Unlock()
 	if !was {
@@ -259,6 +293,7 @@ func (t *Table) SetForbidden(name, topicName string, bit uint, set bool) error {
 		}
 		t.forbidden[name][topicName] = v
 	}
+	t.anew = true
 	t.nextVersionLocked()
 	t.mu.Unlock()
 	return t.save()
@@ -287,23 +322,3 @@ func (t *Table) All() ([]*body.SubscriptionGroupConfig, body.DataVersion) {
 	sort.Slice(out, func(i, j int) bool { return out[i].GroupName < out[j].GroupName })
 	return out, t.version
 }
-
-// save returns when the file has everything that was changed before.
-func (t *Table) save() error { return t.saver.Save() }
-
-// write writes the file; it is the Saver's.
-func (t *Table) write() error {
-	all, version := t.All()
-	f := file{DataVersion: version, ForbiddenTable: t.ForbiddenTable(),
-		SubscriptionGroupTable: make(map[string]body.SubscriptionGroupConfig, len(all))}
-	for _, c := range all {
-		f.SubscriptionGroupTable[c.GroupName] = *c
-	}
-	if err := configfile.SaveJSON(t.opts.Files, t.opts.Path, &f); err != nil {
-		return fmt.Errorf("group: %w", err)
-	}
-	return nil
-}
-
-// Persist writes the file; the broker calls it when it stops.
-func (t *Table) Persist() error { return t.save() }

@@ -79,16 +79,23 @@ func Load(opts Options) (*Table, error) {
 	}
 	t := &Table{opts: opts, entries: map[Key]*entry{}}
 	var f file
-	_, err := opts.Files.Load(opts.Path, func(data []byte) error {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	damaged, err := configfile.LoadTable(opts.Files, opts.Path, "offsetTable", opts.Logger, func(data []byte) error {
 		f = file{} // nothing stays of a damaged one
 		return fastjson.Unmarshal(data, &f)
-	}, configfile.Told(opts.Logger, opts.Path))
+	}, func(name string, _ *map[int32]int64) bool { return strings.Contains(name, separator) })
 	if errors.Is(err, configfile.ErrNone) {
 		t.version.Timestamp = opts.Now()
 		return t, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("offset: load: %w", err)
+	}
+	if damaged != nil {
+		f.OffsetTable = damaged.On(f.OffsetTable)
+		t.changes.Add(1) // the next write, a moment from now, replaces the file
 	}
 	t.version = f.DataVersion
 	for name, queues := range f.OffsetTable {

@@ -1,7 +1,9 @@
 package offset
 
 import (
+	"bytes"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -153,4 +155,32 @@ func TestLoad_WithoutAFile(t *testing.T) {
 	table, err := Load(Options{Files: configfile.NewMemory(), Path: "consumerOffset.json", Now: func() int64 { return 7 }})
 	require.NoError(t, err)
 	require.EqualValues(t, 7, table.Version().Timestamp)
+}
+
+// A rotten byte sets one entry back to what the older file has, not all of them.
+func TestLoad_ARottenByteCostsOneEntry(t *testing.T) {
+	files := configfile.NewMemory()
+	table := load(t, files)
+	for round := range int64(2) {
+		for i := range 20 {
+			table.Commit("T"+strconv.Itoa(i), "G", 0, 10+round)
+		}
+		require.NoError(t, table.Persist())
+	}
+	data, err := files.Load(path, nil, nil)
+	require.NoError(t, err)
+	at := bytes.Index(data, []byte(`"T7@G"`))
+	data[at] = '!'
+	bak, err := files.Load(path+".bak", nil, nil)
+	require.NoError(t, err)
+	require.NoError(t, files.Save(path, bak))
+	require.NoError(t, files.Save(path, data))
+	again := load(t, files)
+	for i := range 20 {
+		want := int64(11)
+		if i == 7 {
+			want = 10
+		}
+		require.Equal(t, want, again.Query("T"+strconv.Itoa(i), "G", 0), i)
+	}
 }

@@ -1,33 +1,23 @@
 package topic
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
 	"github.com/merlinmq/merlin/compat/configfile"
-	"github.com/merlinmq/merlin/compat/fastjson"
 	"github.com/merlinmq/merlin/protocol/body"
 )
 
-// Room that a full write leaves for topics to come: half of the file, so that a
-// table that grows is written in full ever more seldom.
-const (
-	leastRoom = 16 << 10
-	mostRoom  = 4 << 20
-)
-
-// disk is what writing topics.json in parts needs. It belongs to the function of
-// the Saver.
-type disk struct {
-	table *configfile.Table
-	known map[string][]byte // topics as members of the table
-}
-
-func newDisk(files configfile.Files, path string) *disk {
-	return &disk{table: configfile.NewTable(files, path, "topicConfigTable"), known: map[string][]byte{}}
+// newDisk makes what writes topics.json in parts; it belongs to the function of the
+// Saver.
+func (t *Table) newDisk() *configfile.Entries {
+	return configfile.NewEntries(configfile.EntriesOptions{
+		Files: t.opts.Files, Path: t.opts.Path, Field: "topicConfigTable", Log: t.opts.Logger,
+		First:   func(name string) bool { return name == SelfTest },
+		Default: func() any { return body.NewTopicConfig("") },
+	})
 }
 
 // settle returns when all topics stand in the file as they are now.
@@ -68,6 +58,7 @@ func (t *Table) write() error {
 		for name := range changed {
 			t.dirty[name] = true
 		}
+		t.whole = t.whole || whole
 		t.mu.Unlock()
 	}
 	return err
@@ -80,75 +71,32 @@ func (t *Table) writeAll(version body.DataVersion) error {
 		f.TopicConfigTable[name.(string)] = *c.(*body.TopicConfig)
 		return true
 	})
-	t.disk = newDisk(t.opts.Files, t.opts.Path) // nothing can be added to that
+	t.disk.Forget() // nothing can be added to that
 	return configfile.SaveJSON(t.opts.Files, t.opts.Path, &f)
 }
 
-// writeChanged adds topics to the file, or replaces it when one is gone, and when
-// there is no room.
+// writeChanged changes topics in the file, or replaces it when there is no room.
 func (t *Table) writeChanged(changed map[string]bool, version body.DataVersion) error {
-	d := t.disk
-	head, err := member("dataVersion", version, 1)
+	head, err := configfile.Member("dataVersion", version, 1)
 	if err != nil {
 		return err
 	}
-	var added [][]byte
-	gone := false
-	for _, name := range slices.Sorted(maps.Keys(changed)) {
-		c := t.Find(name)
-		if c == nil {
-			delete(d.known, name)
-			gone = true
-			continue
-		}
-		m, err := member(name, *c, 2)
-		if err != nil {
-			return err
-		}
-		d.known[name] = m
-		added = append(added, m)
-	}
-	if !gone {
-		err := d.table.Add(head, added)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, configfile.ErrNoRoom) {
-			t.opts.Logger.Warn("topics not added to their file, it is written anew", "err", err)
-		}
-	}
-	size := 0
-	var failed error
-	t.topics.Range(func(name, c any) bool {
-		m, ok := d.known[name.(string)]
-		if !ok {
-			if m, failed = member(name.(string), *c.(*body.TopicConfig), 2); failed != nil {
-				return false
-			}
-			d.known[name.(string)] = m
-		}
-		size += len(m)
-		return true
+	return t.disk.Write(head, nil, false, t.these(changed), func(yield func(string, any) bool) {
+		t.topics.Range(func(name, c any) bool { return yield(name.(string), *c.(*body.TopicConfig)) })
 	})
-	if failed != nil {
-		return failed
-	}
-	names := slices.Sorted(maps.Keys(d.known))
-	return d.table.Replace(head, func(yield func([]byte) bool) {
-		for _, name := range names {
-			if !yield(d.known[name]) {
+}
+
+// these gives topics as they are now, nil for those that are gone.
+func (t *Table) these(names map[string]bool) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			var v any
+			if c := t.Find(name); c != nil {
+				v = *c
+			}
+			if !yield(name, v) {
 				return
 			}
 		}
-	}, min(max(size/2, leastRoom), mostRoom))
-}
-
-// member is a member of a JSON object, in the pretty form at a depth.
-func member(name string, v any, depth int) ([]byte, error) {
-	object, err := fastjson.Append(nil, map[string]any{name: v}, fastjson.Pretty)
-	if err != nil {
-		return nil, err
 	}
-	m := bytes.TrimSuffix(bytes.TrimPrefix(object, []byte("{\n\t")), []byte("\n}"))
-	return bytes.ReplaceAll(m, []byte("\n"), []byte("\n"+"\t\t\t"[:depth-1])), nil
 }

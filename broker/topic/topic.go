@@ -65,7 +65,7 @@ type Table struct {
 	whole   bool            // the next write replaces the file
 
 	saver *configfile.Saver
-	disk  *disk // used by the saver's function
+	disk  *configfile.Entries // used by the saver's function
 }
 
 type file struct {
@@ -82,24 +82,46 @@ func Load(opts Options) (*Table, error) {
 	if opts.Changed == nil {
 		opts.Changed = func(body.TopicConfig) {}
 	}
-	t := &Table{opts: opts, system: maps.Clone(builtinSystem), dirty: map[string]bool{}, disk: newDisk(opts.Files, opts.Path)}
+	t := &Table{opts: opts, system: maps.Clone(builtinSystem), dirty: map[string]bool{}}
+	t.disk = t.newDisk()
 	t.saver = configfile.NewSaver(t.write)
 	t.addSystem()
 	var f file
-	_, err := opts.Files.Load(opts.Path, func(data []byte) error {
+	damaged, err := configfile.LoadTable(opts.Files, opts.Path, "topicConfigTable", opts.Logger, func(data []byte) error {
 		f = file{} // nothing stays of a damaged one
 		return fastjson.Unmarshal(data, &f)
-	}, configfile.Told(opts.Logger, opts.Path))
+	}, func(name string, c *body.TopicConfig) bool { return c.TopicName == name })
 	if err != nil && !errors.Is(err, configfile.ErrNone) {
 		return nil, fmt.Errorf("topic: load: %w", err)
 	}
+	if damaged != nil {
+		f.TopicConfigTable = damaged.On(f.TopicConfigTable)
+	}
 	for name, c := range f.TopicConfigTable {
-		c.TopicName = name
-		t.topics.Store(name, &c)
-		t.warnOf(&c)
+		t.loaded(name, c, f.TopicConfigTable)
 	}
 	t.version = f.DataVersion
+	if damaged != nil { // the name servers and the file have seen another one
+		t.NextVersion()
+		if err := t.Persist(); err != nil {
+			t.unwritten("", err)
+		}
+	}
 	return t, nil
+}
+
+// loaded takes a topic of the file. When name and settings do not agree, a byte of
+// one of them is rotten: the topic is there under both names then, unless the file has
+// the other one, too.
+func (t *Table) loaded(name string, c body.TopicConfig, all map[string]body.TopicConfig) {
+	if _, there := all[c.TopicName]; !there && c.TopicName != "" {
+		t.opts.Logger.Error("a topic has another name in its settings, it is taken under both", "topic", name, "settings", c.TopicName)
+		other := c
+		t.topics.Store(other.TopicName, &other)
+	}
+	c.TopicName = name
+	t.topics.Store(name, &c)
+	t.warnOf(&c)
 }
 
 // warnOf names a topic that a Java broker made and this one does not serve.

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/merlinmq/merlin/broker/config"
@@ -109,5 +111,38 @@ func TestRun_ServesUntilItIsStopped(t *testing.T) {
 		require.Regexp(t, `^The broker\[b, 127\.0\.0\.1:\d+\] boot success\. serializeType=JSON\n$`, out.String())
 		require.FileExists(t, filepath.Join(dir, "store", "config", "topics.json"))
 		require.NoFileExists(t, filepath.Join(dir, "store", "abort"))
+	}
+}
+
+// The log says which file is damaged and what is used of it.
+func TestRun_TellsOfADamagedFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "broker.conf")
+	text := "brokerName=b\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nlistenPort=0\nmappedFileSizeCommitLog=1048576\nstorePathRootDir=" + filepath.Join(dir, "store") + "\n"
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	tables := filepath.Join(dir, "store", "config")
+	require.NoError(t, os.MkdirAll(tables, 0o700))
+	for _, f := range [][2]string{{"topics.json", "topic"}, {"subscriptionGroup.json", "group"}} {
+		table := map[string]string{"topic": "topicConfigTable", "group": "subscriptionGroupTable"}[f[1]]
+		entry := func(name string) string { return fmt.Sprintf("\n\t\t%q:{%q:%q}", name, f[1]+"Name", name) }
+		write := func(ext string, entries ...string) {
+			text := "{\n\t\"dataVersion\":{},\n\t\"" + table + "\":{" + strings.Join(entries, ",") + "\n\t}\n}"
+			require.NoError(t, os.WriteFile(filepath.Join(tables, f[0]+ext), []byte(text), 0o600))
+		}
+		write("", entry("a"), strings.Replace(entry("b"), `"b"`, `#b"`, 1), entry("c"), entry("d"))
+		write(".bak", entry("a"), entry("b"))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var errOut bytes.Buffer
+	require.NoError(t, run(ctx, []string{"-c", file}, config.Host{}, &bootLine{booted: cancel}, &errOut))
+	for _, name := range []string{"topics.json", "subscriptionGroup.json"} {
+		path := filepath.Join(tables, name)
+		require.Regexp(t, `level=ERROR msg="a file is damaged: .*" file=`+path+` .*reason=.* kept=.* read=3 unreadable=1`, errOut.String())
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, entry := range []string{"a", "b", "c", "d"} {
+			require.Contains(t, string(data), "\n\t\t\""+entry+"\":{")
+		}
+		require.FileExists(t, path+".damaged")
 	}
 }

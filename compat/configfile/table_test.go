@@ -35,33 +35,35 @@ func readTable(t require.TestingT, f Files) tableContent {
 	return got
 }
 
-func entries(n, size int) (iter.Seq[[]byte], [][]byte) {
-	var es [][]byte
+func entries(n, size int) (iter.Seq[Entry], []Entry) {
+	var es []Entry
 	for i := range n {
-		es = append(es, tableEntry(i, size))
+		es = append(es, entry(i, size))
 	}
 	return slices.Values(es), es
 }
 
+func entry(i, size int) Entry { return Entry{fmt.Sprint("n", i), tableEntry(i, size)} }
+
 func TestTable_GrowsInPlace(t *testing.T) {
 	files := NewMemory()
 	tb := NewTable(files, file, "table")
-	require.ErrorIs(t, tb.Add(tableHead(1), nil), ErrNoRoom, "nothing is there yet")
+	require.ErrorIs(t, tb.Change(tableHead(1), nil, nil), ErrNoRoom, "nothing is there yet")
 	some, _ := entries(3, 20)
-	require.NoError(t, tb.Replace(tableHead(1), some, 0))
+	require.NoError(t, tb.Replace(tableHead(1), nil, some, 0))
 	data, err := files.Load(file, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, "{\n\t\"dataVersion\":{\n\t\t\"counter\":1\n\t},\n\t\"table\":{\n\t\t\"n0\":{\n\t\t\t\"v\":\"xxxxxxxxxxxxxxxxxxxx\"\n\t\t},\n\t\t\"n1\"", string(data[:98]))
 	require.NotContains(t, string(data), "  ")
-	require.ErrorIs(t, tb.Add(tableHead(2), [][]byte{tableEntry(3, 9)}), ErrNoRoom, "no room was left")
+	require.ErrorIs(t, tb.Change(tableHead(2), []Entry{entry(3, 9)}, nil), ErrNoRoom, "no room was left")
 
-	require.NoError(t, tb.Replace(tableHead(2), some, 4000))
+	require.NoError(t, tb.Replace(tableHead(2), nil, some, 4000))
 	data, err = files.Load(file, nil, nil)
 	require.NoError(t, err)
 	size := len(data)
 	n := 3
 	for ; ; n++ {
-		err := tb.Add(tableHead(1000000+n), [][]byte{tableEntry(n, 200+n)})
+		err := tb.Change(tableHead(1000000+n), []Entry{entry(n, 200+n)}, nil)
 		if errors.Is(err, ErrNoRoom) {
 			break
 		}
@@ -77,16 +79,16 @@ func TestTable_GrowsInPlace(t *testing.T) {
 	require.Len(t, data, size)
 
 	// The last one counts, and an entry longer than a sector needs a Replace.
-	require.NoError(t, tb.Replace(tableHead(3), some, 4000))
-	require.NoError(t, tb.Add(tableHead(4), [][]byte{tableEntry(1, 1), tableEntry(1, 2)}))
+	require.NoError(t, tb.Replace(tableHead(3), nil, some, 4000))
+	require.NoError(t, tb.Change(tableHead(4), []Entry{entry(1, 1), entry(1, 2)}, nil))
 	require.Len(t, readTable(t, files).Table["n1"].V, 2)
-	require.ErrorIs(t, tb.Add(tableHead(5), [][]byte{tableEntry(7, 600)}), ErrNoRoom)
-	require.ErrorIs(t, tb.Add(fmt.Appendf(nil, "\"x\":%q", strings.Repeat("x", 200)), nil), ErrNoRoom)
+	require.ErrorIs(t, tb.Change(tableHead(5), []Entry{entry(7, 600)}, nil), ErrNoRoom)
+	require.ErrorIs(t, tb.Change(fmt.Appendf(nil, "\"x\":%q", strings.Repeat("x", 200)), nil, nil), ErrNoRoom)
 
 	// Somebody changed the file: it is not written into.
 	require.NoError(t, files.Save(file, []byte(`{"table":{}}`)))
-	require.Error(t, tb.Add(tableHead(5), [][]byte{tableEntry(7, 6)}))
-	require.ErrorIs(t, tb.Add(tableHead(5), [][]byte{tableEntry(7, 6)}), ErrNoRoom)
+	require.Error(t, tb.Change(tableHead(5), []Entry{entry(7, 6)}, nil))
+	require.ErrorIs(t, tb.Change(tableHead(5), []Entry{entry(7, 6)}, nil), ErrNoRoom)
 }
 
 // Whatever a crash leaves of the sectors, the file is whole and has every entry
@@ -96,7 +98,7 @@ func TestTable_CrashLeavesWhatWasDone(t *testing.T) {
 		d := newCrashDisk()
 		tb := NewTable(onDisk{d}, file, "table")
 		some, _ := entries(2, 50)
-		require.NoError(t, tb.Replace(tableHead(0), some, 60_000))
+		require.NoError(t, tb.Replace(tableHead(0), nil, some, 60_000))
 		d.lie = lie
 		r := rand.New(rand.NewPCG(7, 7))
 		done, images, lost := 2, 0, 0
@@ -113,11 +115,11 @@ func TestTable_CrashLeavesWhatWasDone(t *testing.T) {
 		}
 		d.before = look
 		for range 25 {
-			var es [][]byte
+			var es []Entry
 			for k := range 1 + r.IntN(4) {
-				es = append(es, tableEntry(done+k, r.IntN(400)))
+				es = append(es, entry(done+k, r.IntN(400)))
 			}
-			require.NoError(t, tb.Add(tableHead(done), es))
+			require.NoError(t, tb.Change(tableHead(done), es, nil))
 			done += len(es)
 			look()
 		}
@@ -137,7 +139,7 @@ func TestTable_EveryFault(t *testing.T) {
 			d := newCrashDisk()
 			tb := NewTable(onDisk{d}, file, "table")
 			some, all := entries(2, 50)
-			require.NoError(t, tb.Replace(tableHead(0), some, 60_000))
+			require.NoError(t, tb.Replace(tableHead(0), nil, some, 60_000))
 			first := d.ops
 			d.fail = func(string) error {
 				if d.ops == first+at {
@@ -145,12 +147,47 @@ func TestTable_EveryFault(t *testing.T) {
 				}
 				return nil
 			}
-			err := tb.Add(tableHead(1), [][]byte{tableEntry(2, 400), tableEntry(3, 400), tableEntry(4, 400)})
+			err := tb.Change(tableHead(1), []Entry{entry(2, 400), entry(3, 400), entry(4, 400)}, nil)
 			require.ErrorIs(t, err, fault)
 			readTable(t, onDisk{d})
-			require.ErrorIs(t, tb.Add(tableHead(1), all), ErrNoRoom)
-			require.NoError(t, tb.Replace(tableHead(2), some, 100))
+			require.ErrorIs(t, tb.Change(tableHead(1), all, nil), ErrNoRoom)
+			require.NoError(t, tb.Replace(tableHead(2), nil, some, 100))
 			require.Len(t, readTable(t, onDisk{d}).Table, 2)
 		}
 	}
+}
+
+// Entries go in place: each deletion is a small write, what is left is whole at any
+// moment, and a crash loses none that stays.
+func TestTable_ErasesInPlace(t *testing.T) {
+	d := newCrashDisk()
+	tb := NewTable(onDisk{d}, file, "table")
+	some, all := entries(40, 100)
+	require.NoError(t, tb.Replace(tableHead(0), []byte("\"fixed\":{}"), some, 60_000))
+	require.ErrorIs(t, tb.Change(tableHead(1), nil, []string{"n0"}), ErrNoRoom, "the first has no comma before it")
+	size := len(d.names[file].now)
+	r := rand.New(rand.NewPCG(3, 3))
+	gone := map[string]bool{}
+	next := ""
+	d.before = func() {
+		for range 5 {
+			got := readTable(t, onDisk{d.crash(r)})
+			for _, e := range all {
+				_, there := got.Table[e.Name]
+				require.True(t, there != gone[e.Name] || e.Name == next, e.Name)
+			}
+		}
+	}
+	for i := 39; i > 0; i-- {
+		next = all[i].Name
+		require.NoError(t, tb.Change(tableHead(i), []Entry{entry(1000+i, 300)}, []string{next, "never there"}))
+		gone[next] = true
+	}
+	d.before()
+	require.Len(t, readTable(t, onDisk{d}).Table, 40)
+	require.Len(t, d.names[file].now, size)
+
+	// A name that the file has twice would come back as it was before.
+	require.NoError(t, tb.Change(tableHead(1), []Entry{entry(1001, 7)}, nil))
+	require.ErrorIs(t, tb.Change(tableHead(1), nil, []string{"n1001"}), ErrNoRoom)
 }
