@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -70,6 +71,11 @@ type Options struct {
 	Memory int64
 	// Process stands in message ids (process id).
 	Process int
+	// Admit are asked about every request, in this order, before anything is done for
+	// it, and may refuse or rewrite it; Observe are told of every request that was
+	// answered. See remoting.Admission and remoting.Observer for what they must not do.
+	Admit   []remoting.Admission
+	Observe []remoting.Observer
 }
 
 // Broker is a running broker.
@@ -94,7 +100,8 @@ type Broker struct {
 	server    *remoting.Server
 	fast      *remoting.Server // listen port - 2, nil when its port is taken
 	routes    *remoting.Routes
-	budget    *budget.Budget // of both ports
+	latencies *stats.Latencies // of both ports
+	budget    *budget.Budget   // of both ports
 	addr      netip.AddrPort
 	told      string      // the address that clients are told: brokerIP1 as it is written, and the port
 	started   int64       // ms
@@ -246,12 +253,16 @@ func (b *Broker) Start() error {
 	l := newLanes(b.opts.Config)
 	h := b.newHandlers(l)
 	b.routes = newRoutes(h, l, false)
+	b.latencies = stats.NewLatencies(b.routes.Codes())
+	b.watch(b.routes)
 	b.server = b.newServer(main, b.routes)
 	if err := b.server.Start(); err != nil {
 		return err
 	}
 	if fast != nil {
-		b.fast = b.newServer(fast, newRoutes(h, l, true))
+		routes := newRoutes(h, l, true)
+		b.watch(routes)
+		b.fast = b.newServer(fast, routes)
 		if err := b.fast.Start(); err != nil {
 			return err
 		}
@@ -266,6 +277,22 @@ func (b *Broker) Start() error {
 	b.registrar.Start()
 	return nil
 }
+
+// watch lets what was asked for see the requests before they are handled and after
+// they are answered.
+func (b *Broker) watch(routes *remoting.Routes) {
+	for _, a := range b.opts.Admit {
+		routes.Admit(a)
+	}
+	l := b.latencies
+	routes.Observe(func(o remoting.Observation) { l.Add(o.Peer, o.Code, o.Response, o.Answered-o.Arrived) })
+	for _, f := range b.opts.Observe {
+		routes.Observe(f)
+	}
+}
+
+// Latencies are how long the requests of both ports took, by code.
+func (b *Broker) Latencies() iter.Seq[stats.Latency] { return b.latencies.Each() }
 
 // closeListener closes a listener that may not be there.
 func closeListener(l net.Listener) error {

@@ -25,7 +25,8 @@ func (o *one) answer() {
 		o.release()
 		return
 	}
-	h.count(o)
+	now := h.Clock.NowMillis()
+	h.count(o, now)
 	o.msgID = h.appendMessageIDs(o.msgID[:0], res)
 	o.result = header.SendMessageResponse{
 		MsgID:       wire.Some(text(o.msgID)),
@@ -36,7 +37,7 @@ func (o *one) answer() {
 		o.result.TransactionID = wire.Some(text(o.uniqKey))
 	}
 	o.ext = intake.RegionFields(cfg)
-	o.reply = remoting.Answer{Code: code, Header: &o.result, Ext: o.ext[:]}
+	o.reply = remoting.Answer{Code: code, Header: &o.result, Ext: o.ext[:], At: now}
 	o.to.Send(&o.reply)
 	o.release()
 }
@@ -76,14 +77,14 @@ func (h *Handler) appendMessageIDs(dst []byte, res *store.PutResult) []byte {
 	return dst
 }
 
-// count keeps the statistics of a stored message.
-func (h *Handler) count(o *one) {
+// count keeps the statistics of a message that is stored at a time in ms.
+func (h *Handler) count(o *one, now int64) {
 	n, size := int64(o.put.Result.Messages), int64(o.put.Result.Bytes)
 	name := o.put.Msg.Topic
 	if name == topic.Schedule {
 		h.Stats.StoredInQueue(name, o.put.Msg.QueueID, n, size)
 	}
-	h.Stats.Sent(name, o.queueID, n, size, max(0, h.Clock.NowMillis()-o.arrived))
+	h.Stats.Sent(name, o.queueID, n, size, max(0, now-o.arrived))
 }
 
 // verdict maps the outcome of an append to the code and remark of the answer.

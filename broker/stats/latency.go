@@ -112,6 +112,9 @@ func (l *Latencies) place(code protocol.Code) int {
 // of finds the place of a response code, or takes a free one.
 func (c *perCode) of(response protocol.ResponseCode) *perResponse {
 	want := int64(response) + 1
+	if want <= 0 {
+		return &c.responses[responsesEach]
+	}
 	for i := range responsesEach {
 		r := &c.responses[i]
 		has := r.code.Load()
