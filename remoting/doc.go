@@ -16,6 +16,20 @@
 // the connection's flusher, which lets the others run once before it writes, so
 // that answers that become ready together leave in one system call.
 //
+// # Before and after
+//
+// Admissions (Routes.Admit) see each request as it came, before its header is decoded
+// and its lane takes it, and may refuse or change it. Observers (Routes.Observe) are
+// told what became of it when its answer leaves, now or late. Both are the same for
+// requests handled alone in place, with their neighbours, by a worker, and for those
+// of callers inside the process.
+//
+// # Callers inside the process
+//
+// A LocalServer serves the same routes without frames: Call brings a header struct to
+// the route's handler in the goroutine of the caller and hands over the answer's
+// header and views. Handlers know their caller as a Peer and cannot tell.
+//
 // # Goroutines
 //
 // netpoll's poller and its task pool call in here. A Server and a Client own one
@@ -26,7 +40,7 @@
 //
 // # Locks
 //
-// docs/LOCKS-remoting.txt lists them. None of them is held while user code runs
+// docs/LOCKS.md lists them. None of them is held while user code runs
 // or while bytes are written.
 //
 // # What is bounded

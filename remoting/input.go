@@ -293,7 +293,7 @@ func (w *wakeup) handle(frame []byte) error {
 		w.put(r)
 		return nil
 	}
-	r.Conn, r.Cmd, r.Arrived, r.route = c, &r.own, w.now, rt
+	r.Peer, r.Conn, r.Cmd, r.Arrived, r.route = c, c, &r.own, w.now, rt
 	if len(c.ep.routes.admissions) > 0 && !r.admitted(c.ep.routes) {
 		w.put(r)
 		return nil
@@ -405,7 +405,7 @@ func (w *wakeup) get() *Request {
 }
 
 func (w *wakeup) put(r *Request) {
-	r.Conn, r.Cmd, r.route, r.to, r.after = nil, nil, nil, ReplyTo{}, nil
+	r.Peer, r.Conn, r.Cmd, r.route, r.to, r.after = nil, nil, nil, nil, ReplyTo{}, nil
 	if len(w.spare) < keepRequests && !r.once {
 		w.spare = append(w.spare, r)
 	}

@@ -150,7 +150,7 @@ func (l *Lane) push(c *Conn, in *Request) bool {
 	if limit == 0 {
 		limit = DefaultLaneBytes
 	}
-	r := &Request{Conn: c, Arrived: in.Arrived, to: in.to, route: in.route, size: sizeOf(in)}
+	r := &Request{Peer: c, Conn: c, Arrived: in.Arrived, to: in.to, route: in.route, size: sizeOf(in)}
 	l.bytes.Add(r.size)
 	mine := c.pooled.Add(1)
 	if l.bytes.Load() > limit || mine > int64(max(leastShare, l.capacity()/4)) || !c.account.Fits(r.size) {
@@ -301,7 +301,7 @@ func (r *Request) runBatch(rs []*Request) {
 	defer func() {
 		if v := recover(); v != nil {
 			stack := debug.Stack()
-			r.Conn.ep.log.Error("batch handler panicked", "conn", r.Conn.String(), "code", r.Cmd.Code,
+			r.endpoint().log.Error("batch handler panicked", "conn", r.Peer.String(), "code", r.Cmd.Code,
 				"requests", len(rs), "panic", fmt.Sprint(v), "stack", string(stack))
 			for _, q := range rs {
 				q.to.Send(answerOfPanic(v, stack))

@@ -25,8 +25,11 @@ type ticket struct {
 
 // owed is what a ticket knows of its request.
 type owed struct {
-	conn    *Conn
-	lane    *Lane
+	ep      *endpoint
+	conn    *Conn         // who is answered, or
+	call    *localCall    // one of the two
+	lane    *Lane         // whose place the answer gives back; nil = none
+	peer    uint64        // ID of who asked
 	after   func(*Answer) // see Request.OnAnswer; nil most times
 	arrived int64         // ms
 	code    int32
@@ -45,7 +48,7 @@ func newReplyTo(c *Conn, l *Lane, r *Request) ReplyTo {
 		return ReplyTo{}
 	}
 	t := tickets.Get().(*ticket)
-	t.owed = owed{conn: c, lane: l, after: r.after, arrived: r.Arrived, code: r.Cmd.Code,
+	t.owed = owed{ep: c.ep, conn: c, lane: l, peer: c.id, after: r.after, arrived: r.Arrived, code: r.Cmd.Code,
 		opaque: r.Cmd.Opaque, enc: r.Cmd.Encoding, oneway: oneway}
 	return ReplyTo{t: t, gen: t.gen.Add(1)}
 }
@@ -90,21 +93,27 @@ func (t ReplyTo) Send(a *Answer) {
 		o.after(a)
 	}
 	code, at := a.Code, a.At
-	if o.oneway {
+	switch {
+	case o.oneway:
 		a.release()
-	} else {
+	case o.call != nil:
+		o.call.answer(a)
+	default:
 		o.conn.answer(a, o.opaque, o.enc)
 	}
-	if rs := o.conn.ep.routes; len(rs.observers) > 0 {
+	if rs := o.ep.routes; len(rs.observers) > 0 {
 		if at == 0 {
-			at = o.conn.ep.clock.NowMillis()
+			at = o.ep.clock.NowMillis()
 		}
-		rs.tell(Observation{Code: protocol.Code(o.code), Response: code, Arrived: o.arrived, Answered: at, Oneway: o.oneway, Peer: o.conn.id})
+		rs.tell(Observation{Code: protocol.Code(o.code), Response: code, Arrived: o.arrived, Answered: at, Oneway: o.oneway, Peer: o.peer})
 	}
-	if !o.oneway {
+	if o.oneway {
+		return // finish gives its place back
+	}
+	if o.lane != nil {
 		o.lane.busy.Add(-1)
-		o.conn.ep.drain.done(1)
 	}
+	o.ep.drain.done(1)
 }
 
 func (a *Answer) release() {

@@ -1,11 +1,14 @@
 package remoting
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 
+	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/wire"
 )
@@ -22,6 +25,10 @@ const (
 // handler until it returns, and no longer, unless the lane is pooled: then Cmd is
 // the request's own and may be kept. ReplyTo may always be kept.
 type Request struct {
+	// Peer is who asks: a connection, or a caller inside the process.
+	Peer Peer
+	// Conn is the peer's connection, nil for callers inside the process. It is for who
+	// needs more of a connection than Peer has.
 	Conn *Conn
 	Cmd  *wire.Command
 	// Arrived is the time of the wake-up that read it, in ms of the clock.
@@ -33,6 +40,36 @@ type Request struct {
 	own   wire.Command // what Cmd points to when the request was read in place
 	size  int64        // bytes charged while it is in a pooled lane
 	once  bool         // its scratch may have grown large: it is not used again
+}
+
+// Peer is who sends requests, and is asked by the server: a connection (*Conn), or a
+// caller inside the process (*LocalConn). Equal peers are the same one. All methods may
+// be called from any goroutine, also when the peer has gone.
+type Peer interface {
+	// ID is unique among the connections of a server, and among its local callers.
+	ID() uint64
+	// RemoteAddr is the peer's address.
+	RemoteAddr() netip.AddrPort
+	// Alive reports whether the peer is there as far as is known.
+	Alive() bool
+	// Close ends the connection; it does not wait.
+	Close()
+	// Account is what the server's budget charges the peer with; nil counts nothing.
+	Account() *budget.Account
+	// Oneway sends a request that has no answer, without waiting.
+	Oneway(o *wire.Outgoing, body []byte) error
+	// Invoke sends a request and waits for its answer.
+	Invoke(ctx context.Context, o *wire.Outgoing, body []byte) (*wire.Command, error)
+	// String is for logs.
+	String() string
+}
+
+// endpoint is the server, or client, that the request came to.
+func (r *Request) endpoint() *endpoint {
+	if r.Conn != nil {
+		return r.Conn.ep
+	}
+	return r.Peer.(*LocalConn).s.ep
 }
 
 // To gives the value that answers the request, from any goroutine and after the
@@ -104,7 +141,7 @@ func (r *Request) call(h Handler) {
 // panicked is the answer to a request whose handler, or admission, panicked.
 func (r *Request) panicked(v any) *Answer {
 	stack := debug.Stack()
-	r.Conn.ep.log.Error("handler panicked", "conn", r.Conn.String(), "code", r.Cmd.Code,
+	r.endpoint().log.Error("handler panicked", "conn", r.Peer.String(), "code", r.Cmd.Code,
 		"panic", fmt.Sprint(v), "stack", string(stack))
 	return answerOfPanic(v, stack)
 }

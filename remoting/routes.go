@@ -58,6 +58,8 @@ type Routes struct {
 	fallback *route
 	fast     *Lane // of routes that name none
 
+	typed map[protocol.Code]any // func(*Request, *Q) (*Answer, error), for callers inside the process
+
 	admissions []Admission
 	observers  []Observer
 }
@@ -65,7 +67,7 @@ type Routes struct {
 // NewRoutes makes an empty table: every code is answered
 // REQUEST_CODE_NOT_SUPPORTED.
 func NewRoutes() *Routes {
-	rs := &Routes{high: map[int32]*route{}, fast: &Lane{Name: "inline", Inline: true}}
+	rs := &Routes{high: map[int32]*route{}, typed: map[protocol.Code]any{}, fast: &Lane{Name: "inline", Inline: true}}
 	rs.fallback = &route{lane: rs.fast, handler: notSupported}
 	return rs
 }
@@ -189,7 +191,7 @@ func NotSupported(code int32) *Answer {
 }
 
 func notSupported(r *Request) (*Answer, error) {
-	r.Conn.ep.log.Warn("request code not supported", "conn", r.Conn.String(), "code", r.Cmd.Code)
+	r.endpoint().log.Warn("request code not supported", "conn", r.Peer.String(), "code", r.Cmd.Code)
 	return NotSupported(r.Cmd.Code), nil
 }
 
@@ -200,6 +202,15 @@ func notSupported(r *Request) (*Answer, error) {
 // them.
 func On[Q, R any](rs *Routes, call protocol.Call[Q, R], lane *Lane, h func(r *Request, q *Q) (*Answer, error)) {
 	rs.Handle(call.Code, lane, Typed(h))
+	rs.typed[call.Code] = h
+}
+
+// OnLocal gives callers inside the process a handler of their own for a code that has
+// a route: they need no batches, and have the header decoded. It must do what the
+// route's handler does.
+func OnLocal[Q, R any](rs *Routes, call protocol.Call[Q, R], h func(r *Request, q *Q) (*Answer, error)) {
+	rs.routed(call.Code)
+	rs.typed[call.Code] = h
 }
 
 // Typed makes a Handler of one that gets the request header decoded: Q's pointer

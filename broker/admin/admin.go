@@ -158,8 +158,8 @@ func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // from is the peer of a request, for the log.
 func from(r *remoting.Request) slog.Attr {
-	if r.Conn == nil {
+	if r.Peer == nil {
 		return slog.Attr{}
 	}
-	return slog.String("from", r.Conn.RemoteAddr().String())
+	return slog.String("from", r.Peer.RemoteAddr().String())
 }

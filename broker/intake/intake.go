@@ -110,7 +110,7 @@ func (g *Gate) checkTopic(r *remoting.Request, q *header.SendMessageRequestV2) (
 	}
 	if q.QueueID.V >= max(tc.WriteQueueNums, tc.ReadQueueNums) {
 		return nil, false, g.refuse(protocol.InvalidParameter, "request queueId["+strconv.Itoa(int(q.QueueID.V))+"] is illegal, "+
-			topic.Describe(tc)+" Producer: "+r.Conn.RemoteAddr().String())
+			topic.Describe(tc)+" Producer: "+r.Peer.RemoteAddr().String())
 	}
 	return tc, created, nil
 }

@@ -74,7 +74,7 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 	if err := decode(r, &hb); err != nil {
 		return nil, protocol.Errorf(protocol.SystemError, "heartbeat body: %s", err)
 	}
-	if !r.Conn.Alive() {
+	if !r.Peer.Alive() {
 		return &remoting.Answer{}, nil // nobody's: it must not bring back a group that was deleted since
 	}
 	changed, created := h.consumers(r, &hb)
@@ -83,11 +83,11 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 		h.Producers.Register(p.GroupName, channel(r, hb.ClientID))
 		h.Stats.Registered(stats.ProducerRegisterTime, max(0, h.Clock.NowMillis()-begun))
 	}
-	if !r.Conn.Alive() {
+	if !r.Peer.Alive() {
 		// It was closed while this heartbeat waited for its turn, and nobody
 		// would tell of it again.
-		h.Consumers.Closed(r.Conn)
-		h.Producers.Closed(r.Conn)
+		h.Consumers.Closed(r.Peer)
+		h.Producers.Closed(r.Peer)
 	}
 	if hb.HeartbeatFingerprint == 0 {
 		changed = true // a classic heartbeat is always told so
@@ -100,7 +100,7 @@ func (h *Handler) Heartbeat(r *remoting.Request, _ *header.HeartbeatRequest) (*r
 }
 
 func channel(r *remoting.Request, clientID string) *client.Channel {
-	return &client.Channel{Peer: r.Conn, ClientID: clientID, Language: r.Cmd.Language, Version: r.Cmd.Version}
+	return &client.Channel{Peer: r.Peer, ClientID: clientID, Language: r.Cmd.Language, Version: r.Cmd.Version}
 }
 
 // consumers takes the consumer entries of a heartbeat in. What is new of groups
@@ -165,14 +165,14 @@ func (h *Handler) register(r *remoting.Request, hb *body.HeartbeatData, g *body.
 // Unregister handles UNREGISTER_CLIENT (35).
 func (h *Handler) Unregister(r *remoting.Request, q *header.UnregisterClientRequest) (*remoting.Answer, error) {
 	if q.ProducerGroup.Set {
-		h.Producers.Unregister(q.ProducerGroup.V, r.Conn)
+		h.Producers.Unregister(q.ProducerGroup.V, r.Peer)
 	}
 	if q.ConsumerGroup.Set {
 		g, err := h.Groups.FindOrCreate(q.ConsumerGroup.V)
 		if err != nil {
 			return nil, err
 		}
-		h.Consumers.Unregister(q.ConsumerGroup.V, r.Conn, g == nil || g.NotifyConsumerIDsChangedEnable)
+		h.Consumers.Unregister(q.ConsumerGroup.V, r.Peer, g == nil || g.NotifyConsumerIDsChangedEnable)
 	}
 	return &remoting.Answer{}, nil
 }

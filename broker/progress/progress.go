@@ -94,7 +94,7 @@ func (h *Handler) Update(r *remoting.Request, q *header.UpdateConsumerOffsetRequ
 	}
 	if before := h.Offsets.Commit(name, g, q.QueueID.V, q.CommitOffset.V); q.CommitOffset.V < before {
 		h.Logger.Warn("a consumer offset went back", "group", g, "topic", name, "queue", q.QueueID.V,
-			"from", before, "to", q.CommitOffset.V, "addr", r.Conn.RemoteAddr())
+			"from", before, "to", q.CommitOffset.V, "addr", r.Peer.RemoteAddr())
 	}
 	return &remoting.Answer{}, nil
 }

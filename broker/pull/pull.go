@@ -82,7 +82,7 @@ func New(d Deps) *Handler {
 
 // peer is what a pull needs of its sender; it outlives the frame.
 type peer struct {
-	conn client.Peer
+	conn remoting.Peer
 	addr netip.AddrPort
 	code protocol.Code
 }
@@ -91,7 +91,7 @@ var results = sync.Pool{New: func() any { return &store.GetResult{} }}
 
 // Pull handles PULL_MESSAGE and LITE_PULL_MESSAGE.
 func (h *Handler) Pull(r *remoting.Request, q *header.PullMessageRequest) (*remoting.Answer, error) {
-	p := peer{conn: r.Conn, addr: r.Conn.RemoteAddr(), code: protocol.Code(r.Cmd.Code)}
+	p := peer{conn: r.Peer, addr: r.Peer.RemoteAddr(), code: protocol.Code(r.Cmd.Code)}
 	a, match := h.serve(p, q, true)
 	if a.Code != protocol.PullNotFound || q.SysFlag.V&flagSuspend == 0 {
 		return a, nil
@@ -100,7 +100,7 @@ func (h *Handler) Pull(r *remoting.Request, q *header.PullMessageRequest) (*remo
 	if cfg := h.Config.Get(); !cfg.LongPollingEnable {
 		wait = cfg.ShortPollingTimeMills.Duration()
 	}
-	again, to, conn := clone(q), r.To(), r.Conn
+	again, to, conn := clone(q), r.To(), r.Peer
 	cost := int64(parkedCost + len(again.ConsumerGroup.V) + len(again.Topic.V) + len(again.Subscription.V) +
 		len(again.ExpressionType.V) + len(again.ProxyFrowardClientID.V))
 	account := conn.Account()

@@ -122,7 +122,7 @@ func (h *Handler) push(r *remoting.Request, q *header.SendMessageRequestV2) (rem
 		ProducerGroup: q.ProducerGroup, Topic: q.Topic, DefaultTopic: q.DefaultTopic, DefaultTopicQueueNums: q.DefaultTopicQueueNums,
 		QueueID: q.QueueID, SysFlag: q.SysFlag, BornTimestamp: q.BornTimestamp, Flag: q.Flag, Properties: wire.Some(string(props)),
 		ReconsumeTimes: q.ReconsumeTimes, UnitMode: q.UnitMode.Or(false),
-		BornHost: wire.Some(r.Conn.RemoteAddr().String()), StoreHost: wire.Some(h.StoreHost.String()), StoreTimestamp: now,
+		BornHost: wire.Some(r.Peer.RemoteAddr().String()), StoreHost: wire.Some(h.StoreHost.String()), StoreTimestamp: now,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pushTimeout)
 	defer cancel()
@@ -142,6 +142,6 @@ func (h *Handler) push(r *remoting.Request, q *header.SendMessageRequestV2) (rem
 func (h *Handler) keep(r *remoting.Request, q *header.SendMessageRequestV2, name string, queueID int32) store.PutResult {
 	return h.Store.Put(&store.Put{Msg: message.Message{
 		Topic: name, QueueID: queueID, Flag: q.Flag.V, Body: r.Cmd.Body, Properties: []byte(q.Properties.V),
-		BornTimestamp: q.BornTimestamp.V, BornHost: r.Conn.RemoteAddr(), StoreHost: h.StoreHost, ReconsumeTimes: q.ReconsumeTimes.V,
+		BornTimestamp: q.BornTimestamp.V, BornHost: r.Peer.RemoteAddr(), StoreHost: h.StoreHost, ReconsumeTimes: q.ReconsumeTimes.V,
 	}})
 }

@@ -49,7 +49,7 @@ func (h *Handler) acceptBatch(cfg *config.Config, r *remoting.Request, o *one, t
 	}
 	o.put.Msg = message.Message{
 		Topic: o.topic, QueueID: o.queueID, Flag: q.Flag.V, SysFlag: q.SysFlag.V,
-		BornTimestamp: q.BornTimestamp.V, BornHost: r.Conn.RemoteAddr(), StoreHost: h.StoreHost,
+		BornTimestamp: q.BornTimestamp.V, BornHost: r.Peer.RemoteAddr(), StoreHost: h.StoreHost,
 		ReconsumeTimes: q.ReconsumeTimes.V,
 	}
 	if tc.TopicFilterType == body.MultiTag {

@@ -184,7 +184,7 @@ func (h *Handler) acceptSingle(cfg *config.Config, r *remoting.Request, o *one, 
 	m := &o.put.Msg
 	*m = message.Message{
 		Topic: o.topic, QueueID: o.queueID, Flag: q.Flag.V, SysFlag: q.SysFlag.V, Body: r.Cmd.Body,
-		BornTimestamp: q.BornTimestamp.V, BornHost: r.Conn.RemoteAddr(), StoreHost: h.StoreHost,
+		BornTimestamp: q.BornTimestamp.V, BornHost: r.Peer.RemoteAddr(), StoreHost: h.StoreHost,
 		ReconsumeTimes: q.ReconsumeTimes.V, TagsCode: message.TagsHash(seen.Tags),
 	}
 	if tc.TopicFilterType == body.MultiTag {

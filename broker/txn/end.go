@@ -24,7 +24,7 @@ import (
 // for its newest copy.
 func (s *Service) End(r *remoting.Request, q *header.EndTransactionRequest) (*remoting.Answer, error) {
 	if err := s.end(q); err != nil {
-		s.Logger.Warn("transaction not ended", "group", q.ProducerGroup.V, "offset", q.CommitLogOffset.V, "addr", r.Conn.RemoteAddr(), "err", err)
+		s.Logger.Warn("transaction not ended", "group", q.ProducerGroup.V, "offset", q.CommitLogOffset.V, "addr", r.Peer.RemoteAddr(), "err", err)
 		return nil, err
 	}
 	if q.CommitOrRollback.V == message.SysFlagRollback {
