@@ -58,9 +58,10 @@ type Store struct {
 	boot         int64 // ms
 	// replayFrom is where the recovery began to read.
 	replayFrom int64
-	damage     Damage // what the recovery found
-	ends       *ends  // of queues and index files at the floor, nil when not known; recovery's
-	hurt       bool   // the record before the floor is damaged; recovery's
+	damage     Damage   // what the recovery found
+	lastDamage [2]int64 // the last piece of it, in the log
+	ends       *ends    // of queues and index files at the floor, nil when not known; recovery's
+	hurt       bool     // the record before the floor is damaged; recovery's
 
 	unreadLines, damageLines lines // about reads that failed, and damaged messages
 	faults                   faultCounts

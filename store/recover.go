@@ -33,6 +33,7 @@ const toldDamage = 100
 // damaged is told of each piece.
 func (s *Store) damaged(from, to int64, why string) {
 	s.damage.Pieces++
+	s.lastDamage = [2]int64{from, to}
 	s.damage.Bytes += to - from
 	if s.damage.Pieces <= toldDamage {
 		s.log.Error("store: the log is damaged, messages are lost", "file", s.clog.Path(from), "at", from-s.clog.SegmentOf(from),
@@ -56,10 +57,10 @@ func (s *Store) recover(owner lastOwner) error {
 	clean := owner.closed
 	known, err := s.queues.Recover(clean)
 	if err == nil {
-		err = s.checkFloor(known)
+		err = s.loadEnds()
 	}
 	if err == nil {
-		err = s.loadEnds()
+		err = s.checkFloor(known)
 	}
 	if err == nil && clean {
 		if clean, err = s.closedWell(known); err == nil && !clean {
@@ -117,31 +118,55 @@ func (s *Store) recover(owner lastOwner) error {
 }
 
 // checkFloor forgets a floor that does not fit the log. A checkpoint of another store
-// must not make a recovery cut the log or leave room in it.
+// must not make a recovery cut the log or leave room in it. What is damaged at the floor
+// contradicts nothing. REQUIRES: s.ends was loaded.
 func (s *Store) checkFloor(known int64) error {
 	if !s.cp.known || len(s.clog.Segments()) == 0 {
 		return nil
 	}
-	fits, err := s.clog.Fit(s.cp.last, s.cp.floor, known)
-	if err == nil && !fits {
-		// Is the record damaged? A queue may know it.
-		var at, size int64
-		a := anchors{s: s}
-		if at, size, fits, err = a.known(s.cp.last); fits {
-			fits = at == s.cp.last && (at+size == s.cp.floor || s.clog.SegmentOf(at)+s.clog.SegmentSize() == s.cp.floor)
-		}
-		if s.hurt = fits; fits {
-			s.log.Error("store: the log is damaged before its floor", "file", s.clog.Path(at), "at", at-s.clog.SegmentOf(at), "offset", at)
+	fit, err := s.clog.Fit(s.cp.last, s.cp.floor, known)
+	if err != nil {
+		return err
+	}
+	believed := fit != commitlog.Contradicts
+	if !believed {
+		if believed, err = s.endsFit(); err != nil {
+			return err
 		}
 	}
-	if err != nil || fits {
+	if s.hurt = believed && fit != commitlog.Fits; s.hurt {
+		s.log.Error("store: the log is damaged before its floor", "file", s.clog.Path(s.cp.last),
+			"at", s.cp.last-s.clog.SegmentOf(s.cp.last), "offset", s.cp.last)
+	}
+	if believed {
 		s.dispatch.last = s.cp.last
-		return err
+		return nil
 	}
 	s.log.Error("store: the floor of the checkpoint does not fit the log, it is not believed",
 		"file", s.path("checkpoint"), "floor", s.cp.floor, "last", s.cp.last)
-	s.cp.known = false
+	s.cp.known, s.ends = false, nil
 	return nil
+}
+
+// endsFit says whether some queue ends as it did at the floor, with the last record
+// before it: then the log is the floor's, though nothing is left of that record.
+func (s *Store) endsFit() (fits bool, err error) {
+	if s.ends == nil || s.cp.last < s.clog.Min() {
+		return false, nil
+	}
+	_, err = s.ends.eachQueue(s.clog.Min(), func(e queueEnd) error {
+		if fits || e.phy <= s.cp.last || e.phy > s.cp.floor {
+			return nil
+		}
+		q := s.queues.Find(e.topic, e.id)
+		if q == nil {
+			return nil
+		}
+		last, ok, err := q.Get(e.max - 1)
+		fits = ok && last.PhyOffset == s.cp.last && last.PhyOffset+int64(last.Size) == e.phy
+		return err
+	})
+	return fits, err
 }
 
 // refill lets the replay begin early enough for queues that are short of entries.
@@ -253,7 +278,7 @@ func (s *Store) plan(owner lastOwner, clean bool, segs []int64, known, indexed i
 		if s.hurt {
 			p.from = min(p.from, s.clog.SegmentOf(s.cp.last))
 		}
-	case owner.merlin:
+	case owner.merlin && owner.since <= max(known, segs[len(segs)-1]+s.clog.SegmentSize()):
 		p.floor = owner.since
 		if known > p.floor {
 			p.floor, err = s.clog.Restore(p.floor)
@@ -268,8 +293,11 @@ func (s *Store) plan(owner lastOwner, clean bool, segs []int64, known, indexed i
 		if p.from, err = s.fromTimes(segs, known, indexed); err == nil {
 			p.floor, err = s.evidence()
 		}
-		s.log.Warn("store: another broker, or an older one, had the store last and did not close it",
-			"from", p.from, "durable", p.floor)
+		why := "another broker, or an older one, had the store last and did not close it"
+		if owner.merlin {
+			why = "the files at the end of the log are missing, and the checkpoint says nothing of them"
+		}
+		s.log.Warn("store: "+why, "from", p.from, "durable", p.floor)
 	}
 	if len(s.queues.Queues()) == 0 {
 		p.from = segs[0] // they were lost, or never written: all is built again
@@ -390,7 +418,7 @@ type nearEntries struct {
 func (r *replay) run(from int64) (int64, string, error) {
 	s := r.s
 	r.whole = from == s.clog.Min()
-	s.damage = Damage{}
+	s.damage, s.lastDamage = Damage{}, [2]int64{}
 	at := anchors{s: s}
 	end, why, err := s.clog.Scan(from, commitlog.ScanOptions{
 		CheckCRC: !s.o.CheckCRCOnRecoverOff, Ours: r.ours, Floor: r.floor, Known: at.known, Damaged: s.damaged,
@@ -566,6 +594,9 @@ func (s *Store) settleAt(end int64, changed bool) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.lastDamage[1] == end && end > 0 {
+		s.dispatch.last = s.lastDamage[0] // what stands before the end, and is no record
 	}
 	s.dispatch.pos.Store(end)
 	if s.appendedTime.Load() == 0 {

@@ -181,35 +181,88 @@ func copyFile(fs vfs.FS, from *io.SectionReader, to string) error {
 	return errors.Join(err, f.Close())
 }
 
+// Fitting is what the log says about a floor.
+type Fitting uint8
+
+// Fittings.
+const (
+	// Fits: a whole record ends at the floor.
+	Fits Fitting = iota
+	// Contradicts: something whole stands there that does not end at the floor, or
+	// nothing that looks like a record: the floor is another log's.
+	Contradicts
+	// Unclear: what should end at the floor is damaged.
+	Unclear
+)
+
 // Fit says whether the log can be one in which the record before floor begins at
 // last (-1: there is none), and of which something else knows up to known.
-func (l *Log) Fit(last, floor, known int64) (bool, error) {
+func (l *Log) Fit(last, floor, known int64) (Fitting, error) {
 	first := l.Min()
 	if floor <= first {
-		return true, nil // of what expired nothing is known
+		return Fits, nil // of what expired nothing is known
 	}
-	s := scanner{l: l, ours: math.MaxInt64, buf: make([]byte, 4096)}
+	s := scanner{l: l, crc: true, ours: math.MaxInt64, buf: make([]byte, 4096)}
 	if base := floor - l.o.SegmentSize; base >= 0 && l.SegmentOf(base) == base && !l.absent(base) {
-		if _, _, err := s.at(base); err != nil || s.blank {
-			return s.blank, err // a file that was missing and made again
+		_, _, err := s.at(base)
+		if err != nil {
+			return Unclear, err
+		}
+		if s.blank {
+			return Fits, nil // a file that was missing and made again
 		}
 	}
 	if last < first || last >= floor {
-		return false, nil
+		return Contradicts, nil
 	}
 	if l.absent(l.SegmentOf(last)) {
-		return known > l.SegmentOf(last), nil // the files of the end are missing
+		if known > l.SegmentOf(last) {
+			return Fits, nil // the files of the end are missing
+		}
+		return Contradicts, nil
 	}
 	n, _, err := s.at(last)
-	if err != nil || n == 0 || s.blank {
-		return false, err
+	if err != nil {
+		return Unclear, err
+	}
+	if n == 0 || s.blank {
+		return s.unclear(last, floor)
 	}
 	end := last + int64(n)
-	if end == floor || l.SegmentOf(end)+l.o.SegmentSize != floor {
-		return end == floor, nil
+	if end == floor {
+		return Fits, nil
 	}
-	_, _, err = s.at(end)
-	return s.blank, err
+	if l.SegmentOf(end)+l.o.SegmentSize != floor {
+		return Contradicts, nil
+	}
+	if _, _, err = s.at(end); err != nil || s.blank {
+		return Fits, err
+	}
+	return Unclear, nil // the blank record may be damaged
+}
+
+// unclear looks at a place at which no whole record begins. One may have stood there
+// when a part of its head says so, or when one begins at the floor.
+func (s *scanner) unclear(last, floor int64) (Fitting, error) {
+	end := s.l.SegmentOf(last) + s.l.o.SegmentSize
+	if s.blank || end-last < MinRecord {
+		return Contradicts, nil
+	}
+	head, err := s.bytes(last, MinRecord, end)
+	if err != nil {
+		return Unclear, err
+	}
+	size := int64(binary.BigEndian.Uint32(head))
+	if isRecord(head) || PhyOffsetOf(head) == last && last > 0 || size == floor-last {
+		return Unclear, nil
+	}
+	if s.l.absent(floor) {
+		return Contradicts, nil
+	}
+	if n, _, err := s.at(floor); err != nil || n > 0 && !s.blank {
+		return Unclear, err
+	}
+	return Contradicts, nil
 }
 
 // Restore makes the segments that are missing up to end, which the log had. Each
