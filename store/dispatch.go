@@ -243,7 +243,11 @@ func (d *dispatcher) enqueue(m *message.Message, tagsCode int64, live bool) erro
 		return nil
 	}
 	q := d.s.queues.FindOrCreate(m.Topic, m.QueueID)
-	added, err := q.Put(consumequeue.Entry{
+	put := q.Put
+	if !live {
+		put = q.Replay
+	}
+	added, err := put(consumequeue.Entry{
 		PhyOffset: m.PhyOffset, Size: m.StoreSize, TagsCode: tagsCode, QueueOffset: m.QueueOffset,
 	})
 	if err != nil {

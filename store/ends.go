@@ -150,10 +150,13 @@ func (s *Store) lacking() (qs []*consumequeue.Queue, err error) {
 		return nil, nil
 	}
 	bad, err := s.ends.eachQueue(s.clog.Min(), func(e queueEnd) error {
-		if e.phy <= max(s.clog.Min(), s.deleted.place(e.topic, e.id)) || !consumequeue.ValidTopic(e.topic) || e.id < 0 {
-			return nil // nothing of it has to be there
+		if !s.counts(e) {
+			return nil
 		}
 		q := s.queues.FindOrCreate(e.topic, e.id)
+		if e.phy <= s.clog.Min() {
+			return s.expired(q, e)
+		}
 		began := q.Min() <= e.min
 		if began && q.Max() == e.max && q.MaxPhy() == e.phy {
 			return nil
@@ -175,6 +178,49 @@ func (s *Store) lacking() (qs []*consumequeue.Queue, err error) {
 		s.log.Warn("store: damage of consume queues is not noticed by this start", "reason", bad)
 	}
 	return qs, err
+}
+
+// counts says whether what is known of a queue at the floor holds still.
+func (s *Store) counts(e queueEnd) bool {
+	place := s.deleted.place(e.topic, e.id)
+	return (place == 0 || e.phy > place) && consumequeue.ValidTopic(e.topic) && e.id >= 0 && e.max > 0
+}
+
+// expired sees to it that a queue whose messages have all expired goes on where it
+// ended: nothing but its entries, and the ends, tell that.
+func (s *Store) expired(q *consumequeue.Queue, e queueEnd) error {
+	if q.Max() >= e.max {
+		last, ok, err := q.Get(e.max - 1)
+		if err != nil || ok && (last.Filler() || last.PhyOffset+int64(last.Size) == e.phy) || q.Max() > e.max && q.MaxPhy() >= e.phy {
+			return err
+		}
+	}
+	s.log.Warn("store: a consume queue whose messages have expired is damaged, it goes on where it ended", "topic", e.topic,
+		"queue", e.id, "file", s.queueDir(e.topic, e.id), "queueOffset", q.Max(), "was", e.max)
+	if err := s.queues.Rewind(q, 0); err != nil {
+		return err
+	}
+	return q.Pad(e.max, e.phy)
+}
+
+// pad lets every queue end at least where it ended at the floor: what it lacks there
+// are messages that are damaged. It is called when a replay has come to the floor.
+func (s *Store) pad() error {
+	if s.ends == nil || !s.cp.known {
+		return nil
+	}
+	_, err := s.ends.eachQueue(s.clog.Min(), func(e queueEnd) error {
+		if !s.counts(e) {
+			return nil
+		}
+		q := s.queues.FindOrCreate(e.topic, e.id)
+		if q.Max() < e.max {
+			s.log.Error("store: messages at the end of a consume queue are lost", "topic", e.topic, "queue", e.id,
+				"from", q.Max(), "to", e.max)
+		}
+		return q.Pad(e.max, e.phy)
+	})
+	return err
 }
 
 func (s *Store) queueDir(topic string, id int32) string {

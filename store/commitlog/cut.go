@@ -188,9 +188,11 @@ type Fitting uint8
 const (
 	// Fits: a whole record ends at the floor.
 	Fits Fitting = iota
-	// Contradicts: something whole stands there that does not end at the floor, or
-	// nothing that looks like a record: the floor is another log's.
+	// Contradicts: something whole stands there that does not end at the floor, which is
+	// another log's.
 	Contradicts
+	// Nothing: nothing that looks like a record stands there.
+	Nothing
 	// Unclear: what should end at the floor is damaged.
 	Unclear
 )
@@ -219,7 +221,7 @@ func (l *Log) Fit(last, floor, known int64) (Fitting, error) {
 		if known > l.SegmentOf(last) {
 			return Fits, nil // the files of the end are missing
 		}
-		return Contradicts, nil
+		return Nothing, nil
 	}
 	n, _, err := s.at(last)
 	if err != nil {
@@ -241,12 +243,30 @@ func (l *Log) Fit(last, floor, known int64) (Fitting, error) {
 	return Unclear, nil // the blank record may be damaged
 }
 
+// WrittenTo says whether what was written before an offset ends there, as far as bytes
+// tell that are no record: something is there before, nothing behind.
+func (l *Log) WrittenTo(end int64) (bool, error) {
+	var before, behind [BlankSize]byte
+	if end < l.Min()+BlankSize || l.absent(end-BlankSize) {
+		return false, nil
+	}
+	if err := l.read(before[:min(BlankSize, end-l.SegmentOf(end-1))], max(end-BlankSize, l.SegmentOf(end-1))); err != nil {
+		return false, err
+	}
+	if !l.absent(end) {
+		if err := l.read(behind[:], end); err != nil {
+			return false, err
+		}
+	}
+	return before != [BlankSize]byte{} && behind == [BlankSize]byte{}, nil
+}
+
 // unclear looks at a place at which no whole record begins. One may have stood there
 // when a part of its head says so, or when one begins at the floor.
 func (s *scanner) unclear(last, floor int64) (Fitting, error) {
 	end := s.l.SegmentOf(last) + s.l.o.SegmentSize
 	if s.blank || end-last < MinRecord {
-		return Contradicts, nil
+		return Nothing, nil
 	}
 	head, err := s.bytes(last, MinRecord, end)
 	if err != nil {
@@ -257,12 +277,12 @@ func (s *scanner) unclear(last, floor int64) (Fitting, error) {
 		return Unclear, nil
 	}
 	if s.l.absent(floor) {
-		return Contradicts, nil
+		return Nothing, nil
 	}
 	if n, _, err := s.at(floor); err != nil || n > 0 && !s.blank {
 		return Unclear, err
 	}
-	return Contradicts, nil
+	return Nothing, nil
 }
 
 // Restore makes the segments that are missing up to end, which the log had. Each

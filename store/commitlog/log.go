@@ -44,7 +44,7 @@ type Options struct {
 	// MaxRecord bounds the size that a scan believes.
 	MaxRecord int
 	// Aside is where Cut moves segments; without it they are deleted.
-	Aside  string
+	Aside string
 	// ZeroAhead is how many bytes of zeros are kept written in front of the appender, 0
 	// for none. It makes syncs of small writes cheaper.
 	ZeroAhead int64

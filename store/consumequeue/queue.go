@@ -75,6 +75,10 @@ type Queue struct {
 	// odd says that the queue ended at something that is no entry and not blank
 	// either; Recover.
 	odd bool
+	// doubt is a message that waits for the one behind it, when doubts says so; listed
+	// says that the set knows. Replay.
+	doubt          Entry
+	doubts, listed bool
 
 	mu sync.Mutex
 	// tail holds the entries from tailAt on, which are not in the file yet. They
@@ -295,6 +299,38 @@ func (q *Queue) jump(e Entry, at int64) (bool, error) {
 	}
 	log.Error("consumequeue: the queue offset does not follow, the message is left out")
 	return false, nil
+}
+
+// Pad lets a queue go on at an offset, with entries that stand for no message in place
+// of those that it lacks; phy is where the record of the last of them ended in the log.
+// A queue that has come so far stays as it is. REQUIRES: the dispatcher.
+func (q *Queue) Pad(to, phy int64) error {
+	at := q.Max()
+	if at >= to || to > MaxOffset {
+		return nil
+	}
+	var err error
+	if at == 0 {
+		err = q.startBehind(to)
+	} else {
+		err = q.fillGap(at, to)
+	}
+	if err == nil {
+		q.maxPhy = max(q.maxPhy, phy)
+	}
+	return err
+}
+
+// startBehind begins an empty queue at offset, with an entry before it in a file: an
+// offset that nothing on the disk tells is given out again.
+func (q *Queue) startBehind(offset int64) error {
+	if q.baseOf(offset) == offset*EntrySize { // the file before is full
+		if err := q.startAt(offset - 1); err != nil {
+			return err
+		}
+		return q.fillGap(offset-1, offset)
+	}
+	return q.startAt(offset)
 }
 
 // fillGap writes filler entries into a queue that has entries before them.

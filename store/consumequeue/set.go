@@ -36,6 +36,8 @@ type Set struct {
 	// order in which they came; dispatcher.
 	dirty []*Queue
 	head  int
+	// doubting are the queues in which a message waits; Replay and Settle.
+	doubting []*Queue
 	// whole counts the files of the right size, odd is the first that is shorter
 	// and not empty; Open.
 	whole int
