@@ -19,19 +19,29 @@ import (
 // place in the log belong to no queue any more, whenever the log is read again. The
 // marks stand in one file that is appended to, docs/format/deleted.md.
 const (
-	deletedName   = "deletedqueues"
-	deletedMagic  = 0x4D4C4451 // "MLDQ"
-	deletedHead   = 8          // magic, version
-	deletedFixed  = 2 + 4 + 8 + 4
-	allQueues     = int32(-1)
-	maxTopicBytes = 255
+	deletedName    = "deletedqueues"
+	deletedMagic   = 0x4D4C4451 // "MLDQ"
+	deletedVersion = 2
+	deletedHead    = 8 // magic, version
+	deletedFixed   = 2 + 4 + 3*8 + 4
+	oldFixed       = 2 + 4 + 8 + 4 // of version 1
+	allQueues      = int32(-1)
+	maxTopicBytes  = 255
 )
 
 // mark says that a queue, or all queues of a topic, begin anew at a place of the log.
 type mark struct {
 	topic string
 	queue int32 // allQueues for the whole topic
-	at    int64
+	place
+}
+
+// place is a place of a log, with what tells that log from others: the record before
+// it.
+type place struct {
+	at     int64
+	before int64 // where that record begins, -1 when it is not known
+	time   int64 // its store time, ms
 }
 
 type markKey struct {
@@ -43,7 +53,7 @@ type markKey struct {
 type deleted struct {
 	fs   vfs.FS
 	path string
-	at   map[markKey]int64
+	at   map[markKey]place
 	// high is behind all marks: what lies there needs no look into the table.
 	high int64
 	size int64 // of the file, 0 without one
@@ -51,7 +61,7 @@ type deleted struct {
 
 // loadDeleted reads the marks. A mark that a crash tore was not in force yet.
 func loadDeleted(f vfs.FS, path string) (*deleted, string, error) {
-	d := &deleted{fs: f, path: path, at: map[markKey]int64{}}
+	d := &deleted{fs: f, path: path, at: map[markKey]place{}}
 	b, err := vfs.ReadFile(f, path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(b) == 0 {
 		return d, "", nil
@@ -60,43 +70,58 @@ func loadDeleted(f vfs.FS, path string) (*deleted, string, error) {
 		return nil, "", fmt.Errorf("store: deleted queues: %w", err)
 	}
 	be := binary.BigEndian
-	if len(b) < deletedHead || be.Uint32(b) != deletedMagic || be.Uint32(b[4:]) != 1 {
+	if len(b) < deletedHead || be.Uint32(b) != deletedMagic || be.Uint32(b[4:]) < 1 || be.Uint32(b[4:]) > deletedVersion {
 		return d, fmt.Sprintf("%s does not begin as such a file", path), nil
 	}
+	old := be.Uint32(b[4:]) < deletedVersion
 	d.size = deletedHead
 	for rest := b[deletedHead:]; len(rest) > 0; {
-		m, n := parseMark(rest)
+		m, n := parseMark(rest, old)
 		if n == 0 {
 			return d, fmt.Sprintf("%s is damaged at %d of %d bytes", path, d.size, len(b)), nil
 		}
 		d.note(m)
 		rest, d.size = rest[n:], d.size+int64(n)
 	}
+	if old {
+		return d, "", d.rewrite()
+	}
 	return d, "", nil
 }
 
-func parseMark(b []byte) (mark, int) {
-	be := binary.BigEndian
+func parseMark(b []byte, old bool) (mark, int) {
+	be, fixed := binary.BigEndian, deletedFixed
+	if old {
+		fixed = oldFixed
+	}
 	if len(b) < 2 {
 		return mark{}, 0
 	}
 	n := int(be.Uint16(b))
-	if n > maxTopicBytes || len(b) < n+deletedFixed || be.Uint32(b[n+deletedFixed-4:]) != crc32.ChecksumIEEE(b[:n+deletedFixed-4]) {
+	if n > maxTopicBytes || len(b) < n+fixed || be.Uint32(b[n+fixed-4:]) != crc32.ChecksumIEEE(b[:n+fixed-4]) {
 		return mark{}, 0
 	}
-	return mark{string(b[2 : 2+n]), int32(be.Uint32(b[2+n:])), int64(be.Uint64(b[6+n:]))}, n + deletedFixed
+	m := mark{string(b[2 : 2+n]), int32(be.Uint32(b[2+n:])), place{at: int64(be.Uint64(b[6+n:])), before: -1}}
+	if !old {
+		m.before, m.time = int64(be.Uint64(b[14+n:])), int64(be.Uint64(b[22+n:]))
+	}
+	return m, n + fixed
 }
 
 func (m mark) append(b []byte) []byte {
 	be, from := binary.BigEndian, len(b)
 	b = append(be.AppendUint16(b, uint16(len(m.topic))), m.topic...)
-	b = be.AppendUint64(be.AppendUint32(b, uint32(m.queue)), uint64(m.at))
+	b = be.AppendUint32(b, uint32(m.queue))
+	for _, v := range []int64{m.at, m.before, m.time} {
+		b = be.AppendUint64(b, uint64(v))
+	}
 	return be.AppendUint32(b, crc32.ChecksumIEEE(b[from:]))
 }
 
 func (d *deleted) note(m mark) {
-	k := markKey{m.topic, m.queue}
-	d.at[k] = max(d.at[k], m.at)
+	if k := (markKey{m.topic, m.queue}); d.at[k].at <= m.at {
+		d.at[k] = m.place
+	}
 	d.high = max(d.high, m.at)
 }
 
@@ -105,7 +130,7 @@ func (d *deleted) place(topic string, queue int32) int64 {
 	if len(d.at) == 0 {
 		return 0
 	}
-	return max(d.at[markKey{topic, allQueues}], d.at[markKey{topic, queue}])
+	return max(d.at[markKey{topic, allQueues}].at, d.at[markKey{topic, queue}].at)
 }
 
 // covers says whether a message is of an earlier life of its queue.
@@ -117,7 +142,7 @@ func (d *deleted) covers(m *message.Message) bool {
 func (d *deleted) add(ms ...mark) error {
 	b := make([]byte, 0, deletedHead+len(ms)*64)
 	if d.size == 0 {
-		b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, deletedMagic), 1)
+		b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, deletedMagic), deletedVersion)
 	}
 	for _, m := range ms {
 		b = m.append(b)
@@ -149,7 +174,7 @@ func (d *deleted) add(ms ...mark) error {
 // prune forgets the marks that the start of the log has passed. The file goes with
 // the last of them, or is written anew when few are left in it.
 func (d *deleted) prune(first int64) error {
-	maps.DeleteFunc(d.at, func(_ markKey, at int64) bool { return at <= first })
+	maps.DeleteFunc(d.at, func(_ markKey, p place) bool { return p.at <= first })
 	switch {
 	case d.size == 0:
 		return nil
@@ -167,28 +192,75 @@ func (d *deleted) prune(first int64) error {
 
 // clamp moves marks behind the end of the log there. The log was cut, and what is
 // appended from now on lies behind the deletion.
-func (d *deleted) clamp(end int64) error {
-	if d.high <= end {
+func (d *deleted) clamp(end place) error {
+	if d.high <= end.at {
 		return nil
 	}
-	for k, at := range d.at {
-		d.at[k] = min(at, end)
+	for k, p := range d.at {
+		if p.at > end.at {
+			d.at[k] = end
+		}
 	}
-	d.high = end
+	d.high = end.at
 	return d.rewrite()
+}
+
+// verify forgets the marks of another log: is says of each whether it is of this one.
+func (d *deleted) verify(is func(place) (bool, error)) (gone []mark, err error) {
+	for k, p := range d.at {
+		ok, err := is(p)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			gone = append(gone, mark{k.topic, k.queue, p})
+		}
+	}
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	d.high = 0
+	for _, m := range gone {
+		delete(d.at, markKey{m.topic, m.queue})
+	}
+	for _, p := range d.at {
+		d.high = max(d.high, p.at)
+	}
+	return gone, d.rewrite()
 }
 
 // rewrite replaces the file.
 func (d *deleted) rewrite() error {
-	b := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, deletedMagic), 1)
-	for k, at := range d.at {
-		b = mark{k.topic, k.queue, at}.append(b)
+	b := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, deletedMagic), deletedVersion)
+	for k, p := range d.at {
+		b = mark{k.topic, k.queue, p}.append(b)
 	}
 	if err := replaceFile(d.fs, d.path, b); err != nil {
 		return fmt.Errorf("store: deleted queues: %w", err)
 	}
 	d.size = int64(len(b))
 	return nil
+}
+
+// verifyDeleted forgets the marks of deleted queues that are of another log. Marks are
+// believed while the checkpoint is Merlin's own and fits the log. When another broker had
+// the store, it may have begun a log of its own, or have cut this one and gone on: then
+// the record before the mark has to be there still.
+func (s *Store) verifyDeleted() error {
+	if s.cp.known {
+		return nil
+	}
+	gone, err := s.deleted.verify(func(p place) (bool, error) {
+		if p.before >= 0 && p.before < s.clog.Min() {
+			return true, nil // a log that is begun anew begins at 0
+		}
+		return s.clog.Holds(p.before, p.time)
+	})
+	for _, m := range gone {
+		s.log.Warn("store: the mark of a deleted topic is of another log and forgotten: what that log has of the topic can be read",
+			"topic", m.topic, "queue", m.queue, "offset", m.at, "record", m.before)
+	}
+	return err
 }
 
 // buryQueues removes what a crash left of the queues that were deleted: their files
@@ -221,7 +293,7 @@ func (s *Store) DeleteTopic(topic string) error {
 		s.appendMu.Lock()
 		qs, at := s.queues.Detach(topic), s.clog.End()
 		s.appendMu.Unlock()
-		err = s.dropDeleted(qs, mark{topic, allQueues, at})
+		err = s.dropDeleted(qs, mark{topic, allQueues, s.placeAt(at)})
 	}) {
 		return ErrClosed
 	}
@@ -229,6 +301,16 @@ func (s *Store) DeleteTopic(topic string) error {
 		return fmt.Errorf("store: delete topic %s: %w", topic, err)
 	}
 	return nil
+}
+
+// placeAt is a place at or behind the last record dispatched. REQUIRES: the dispatcher.
+func (s *Store) placeAt(at int64) place {
+	p := place{at: at, before: s.dispatch.last}
+	var err error
+	if p.time, err = s.clog.StoreTime(p.before); err != nil || p.time < 0 {
+		p.before, p.time = -1, 0
+	}
+	return p
 }
 
 // dropDeleted deletes the files of queues that were detached while the log ended at
@@ -269,12 +351,13 @@ func (s *Store) CleanExpiredQueues(keep func(topic string) bool) error {
 func (s *Store) dropExpired(qs []*consumequeue.Queue) error {
 	var gone []*consumequeue.Queue
 	var ms []mark
-	first := s.clog.Min()
+	first, end := s.clog.Min(), s.placeAt(0)
 	s.appendMu.Lock()
+	end.at = s.clog.End()
 	for _, q := range qs {
 		if q.Max() > 0 && q.Next == q.Max() && q.MaxPhy() <= first && !q.Gone() {
 			s.queues.DetachQueue(q)
-			gone, ms = append(gone, q), append(ms, mark{q.Topic, q.ID, s.clog.End()})
+			gone, ms = append(gone, q), append(ms, mark{q.Topic, q.ID, end})
 		}
 	}
 	s.appendMu.Unlock()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/merlinmq/merlin/store/commitlog"
 	"github.com/merlinmq/merlin/store/vfs"
 )
 
@@ -119,8 +120,8 @@ func TestDeleted_File(t *testing.T) {
 	d, bad, err := loadDeleted(mem, "/d/x")
 	require.NoError(t, err)
 	require.Empty(t, bad)
-	require.NoError(t, d.add(mark{"a", allQueues, 100}, mark{"b", 3, 200}))
-	require.NoError(t, d.add(mark{"a", allQueues, 300}))
+	require.NoError(t, d.add(mark{"a", allQueues, place{at: 100, before: -1}}, mark{"b", 3, place{at: 200, before: -1}}))
+	require.NoError(t, d.add(mark{"a", allQueues, place{at: 300, before: -1}}))
 	whole, err := vfs.ReadFile(mem, "/d/x")
 	require.NoError(t, err)
 	for n := range whole { // a torn end is not in force, what lies before is
@@ -128,7 +129,7 @@ func TestDeleted_File(t *testing.T) {
 		d, _, err = loadDeleted(mem, "/d/x")
 		require.NoError(t, err)
 		require.LessOrEqual(t, d.place("a", 7), int64(100))
-		require.NoError(t, d.add(mark{"c", 0, 400}))
+		require.NoError(t, d.add(mark{"c", 0, place{at: 400, before: -1}}))
 		d, bad, err = loadDeleted(mem, "/d/x")
 		require.NoError(t, err)
 		require.Empty(t, bad)
@@ -140,7 +141,7 @@ func TestDeleted_File(t *testing.T) {
 	require.EqualValues(t, 300, d.place("a", 0))
 	require.EqualValues(t, 200, d.place("b", 3))
 	require.Zero(t, d.place("b", 0))
-	require.NoError(t, d.clamp(250))
+	require.NoError(t, d.clamp(place{at: 250, before: -1}))
 	d, _, err = loadDeleted(mem, "/d/x")
 	require.NoError(t, err)
 	require.EqualValues(t, 250, d.place("a", 0))
@@ -148,9 +149,84 @@ func TestDeleted_File(t *testing.T) {
 	require.True(t, vfs.Exists(mem, "/d/x"))
 	require.NoError(t, d.prune(250))
 	require.False(t, vfs.Exists(mem, "/d/x"))
-	require.NoError(t, d.add(mark{"a", allQueues, 900}))
+	require.NoError(t, d.add(mark{"a", allQueues, place{at: 900, before: -1}}))
 	d, bad, err = loadDeleted(mem, "/d/x")
 	require.NoError(t, err)
 	require.Empty(t, bad)
 	require.EqualValues(t, 900, d.place("a", 0))
+}
+
+// A mark says nothing of a log that another broker has begun, or has cut and gone on
+// with: what that broker acknowledged is there.
+func TestDeleted_MarksOfAnotherLog(t *testing.T) {
+	for _, how := range []string{"begun anew", "cut", "the same"} {
+		t.Run(how, func(t *testing.T) {
+			mem := vfs.NewMem()
+			o := small(mem)
+			s := open(t, o)
+			var cut int64
+			for i := range 30 {
+				r := put(t, s, msg("gone", 0, damageBody(i)))
+				if i == 9 {
+					cut = r.PhyOffset + int64(r.Bytes)
+				}
+			}
+			settled(t, s)
+			require.NoError(t, s.DeleteTopic("gone"))
+			require.NoError(t, s.Close())
+
+			// Another broker, which knows nothing of the file of marks.
+			marks, err := vfs.ReadFile(mem, "/store/"+deletedName)
+			require.NoError(t, err)
+			other := vfs.NewMem()
+			o.FS = other
+			if how != "begun anew" {
+				o.FS = mem
+			}
+			if how == "cut" {
+				require.NoError(t, mem.Remove("/store/"+deletedName))
+				for _, f := range files(t, mem, "/store/commitlog") {
+					base, _ := commitlog.ParseFileName(f[len("/store/commitlog/"):])
+					if base > cut {
+						require.NoError(t, mem.Remove(f))
+					} else if base+o.FileSizeCommitLog > cut {
+						overwrite(t, mem, o, cut, make([]byte, base+o.FileSizeCommitLog-cut))
+					}
+				}
+				for _, f := range []string{"checkpoint", endsName} {
+					require.NoError(t, mem.Remove("/store/"+f))
+				}
+				require.NoError(t, mem.RemoveAll("/store/consumequeue"))
+				s = open(t, o) // has all ten again, as a Java broker with its queues would have none
+				require.NoError(t, s.DeleteTopic("gone"))
+				require.NoError(t, s.Close())
+				require.NoError(t, mem.Remove("/store/"+deletedName))
+			}
+			if how != "the same" {
+				s = open(t, o)
+				for i := range 12 {
+					put(t, s, msg("gone", 0, fmt.Sprint("new", i, damageBody(i+3))))
+				}
+				settled(t, s)
+				require.NoError(t, s.Close())
+			}
+			fs := o.FS.(*vfs.Mem)
+			writeFile(t, fs, "/store/"+deletedName, marks)
+			b, err := vfs.ReadFile(fs, "/store/checkpoint")
+			require.NoError(t, err)
+			b[7]++ // Java wrote it
+			writeFile(t, fs, "/store/checkpoint", b)
+			writeFile(t, fs, "/store/abort", nil)
+
+			s = open(t, o)
+			got := readable(t, s, "gone", 0)
+			if how == "the same" {
+				require.Empty(t, got, "deleted is deleted")
+				return
+			}
+			for i := range int64(12) {
+				require.Equal(t, fmt.Sprint("new", i, damageBody(int(i)+3)), got[i])
+			}
+		})
+	}
 }

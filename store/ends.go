@@ -243,6 +243,13 @@ func (s *Store) askew() (qs []*consumequeue.Queue, err error) {
 		}
 		if !whole {
 			low, failed := first[0], error(nil)
+			if s.cp.known { // what lies below the floor is compared with the ends
+				low += int64(sort.Search(int(end-low), func(i int) bool {
+					e, ok, err := q.Get(low + int64(i))
+					failed = errors.Join(failed, err)
+					return ok && e.PhyOffset+int64(e.Size) > s.cp.floor && !e.Filler()
+				}))
+			}
 			end = low + int64(sort.Search(int(end-low), func(i int) bool {
 				whole, err := s.wholeAt(q, low+int64(i))
 				failed = errors.Join(failed, err)

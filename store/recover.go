@@ -69,6 +69,9 @@ func (s *Store) recover(owner lastOwner) error {
 		}
 	}
 	if err == nil {
+		err = s.verifyDeleted()
+	}
+	if err == nil {
 		err = s.buryQueues()
 	}
 	if err != nil {
@@ -695,7 +698,7 @@ func (s *Store) settleAt(end int64, changed bool) error {
 	if err := s.clog.Cut(end); err != nil {
 		return err
 	}
-	if err := s.deleted.clamp(end); err != nil {
+	if err := s.deleted.clamp(s.placeAt(end)); err != nil {
 		return err
 	}
 	if err := s.queues.Truncate(end); err != nil {

@@ -187,6 +187,19 @@ func (l *Log) Whole(off int64) (rec []byte, ok bool, err error) {
 	return s.rec, true, nil
 }
 
+// Holds says whether a record begins at off whose head names its place and has a store
+// time (ms).
+func (l *Log) Holds(off, time int64) (bool, error) {
+	var head [HeadSize]byte
+	if off < l.Min() || l.absent(off) || l.SegmentOf(off)+l.o.SegmentSize-off < MinRecord {
+		return false, nil
+	}
+	if err := l.read(head[:], off); err != nil {
+		return false, err
+	}
+	return isRecord(head[:]) && PhyOffsetOf(head[:]) == off && StoreTimeOf(head[:]) == time, nil
+}
+
 // FirstTime is the store timestamp of the first record of the segment that
 // starts at base, 0 when it has none.
 func (l *Log) FirstTime(base int64) (int64, error) {

@@ -229,16 +229,21 @@ func (q *Queue) correctMin(minPhy int64) error {
 	}
 	var failed error
 	n := sort.Search(int(to-from), func(i int) bool {
-		e, ok, err := q.Get(from + int64(i))
+		e, ok, err := q.real(from + int64(i))
 		if err != nil {
 			failed = err
 		}
-		return ok && !e.Filler() && e.PhyOffset >= minPhy
+		return ok && e.PhyOffset >= minPhy
 	})
 	if failed != nil {
 		return failed
 	}
-	low := from + int64(n)
+	low := to
+	if e, ok, err := q.real(from + int64(n)); err != nil {
+		return err
+	} else if ok {
+		low = e.QueueOffset
+	}
 	q.min.Store(low)
 	size := q.set.o.FileSize
 	for {
@@ -257,3 +262,24 @@ func (q *Queue) correctMin(minPhy int64) error {
 		}
 	}
 }
+
+// real gives the first entry at or behind an offset that stands for a message.
+func (q *Queue) real(offset int64) (Entry, bool, error) {
+	var raw [nextEntries * EntrySize]byte
+	for n := 1; ; n = nextEntries { // as a rule it is the first one
+		k, err := q.Read(raw[:n*EntrySize], offset)
+		if err != nil || k == 0 {
+			return Entry{}, false, err
+		}
+		for i := range k {
+			if e := Parse(raw[i*EntrySize:]); !e.Filler() {
+				e.QueueOffset = offset + int64(i)
+				return e, true, nil
+			}
+		}
+		offset += int64(k)
+	}
+}
+
+// nextEntries is how many entries are read at a time where fillers stand.
+const nextEntries = 256
