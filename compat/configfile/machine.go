@@ -39,27 +39,9 @@ func (machine) writeSynced(path string, data []byte) error {
 	return err
 }
 
-func (machine) patchSynced(path string, size int64, pieces []Piece) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	st, err := f.Stat()
-	if err == nil && st.Size() != size {
-		err = fmt.Errorf("it has %d bytes, not %d: somebody else has changed it", st.Size(), size)
-	}
-	for _, p := range pieces {
-		if err == nil {
-			_, err = f.WriteAt(p.Data, p.Off)
-		}
-	}
-	if err == nil {
-		err = syncData(f)
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
+// wrongSize says that a file is not the one that was written last.
+func wrongSize(is, want int64) error {
+	return fmt.Errorf("it has %d bytes, not %d: somebody else has changed it", is, want)
 }
 
 func (machine) remove(path string) error     { return os.Remove(path) }

@@ -4,5 +4,26 @@ package configfile
 
 import "os"
 
-// syncData makes overwritten bytes durable.
-func syncData(f *os.File) error { return f.Sync() }
+// patchSynced implements disk.
+func (machine) patchSynced(path string, size int64, pieces []Piece) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err == nil && st.Size() != size {
+		err = wrongSize(st.Size(), size)
+	}
+	for _, p := range pieces {
+		if err == nil {
+			_, err = f.WriteAt(p.Data, p.Off)
+		}
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
