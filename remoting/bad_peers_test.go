@@ -182,31 +182,6 @@ func TestServer_OutputIsBounded(t *testing.T) {
 	r.to.Send(&Answer{})
 }
 
-// netpoll reads on while a handler is busy: the watchdog closes at MaxInput.
-func TestServer_InputIsBounded(t *testing.T) {
-	release := make(chan struct{})
-	rs := NewRoutes()
-	rs.Handle(10, nil, func(r *Request) (*Answer, error) { <-release; return &Answer{}, nil })
-	var evs events
-	s, addr := serve(t, ServerOptions{Routes: rs, Events: evs.add, Limits: Limits{MaxInput: 4 << 20}})
-	p := dialRaw(t, addr)
-	p.send(frameOf(10, 1, 0, ""))
-	eventually(t, "the handler is busy", func() bool { return s.InFlight() == 1 })
-	chunk := frameOf(10, 2, wire.FlagOneway, strings.Repeat("x", 64<<10))
-	sent := 0
-	for sent < 1<<30 {
-		n, err := p.Write(chunk)
-		sent += n
-		if err != nil {
-			break
-		}
-	}
-	require.Less(t, sent, 1<<30, "the server closes before")
-	require.ErrorContains(t, evs.firstError(), "input")
-	close(release)
-	eventually(t, "it is gone", func() bool { return evs.count(Closed) == 1 })
-}
-
 func TestServer_ClosesSilentConnections(t *testing.T) {
 	ck := clock.NewManual(time.UnixMilli(1_000_000))
 	var evs events

@@ -28,7 +28,8 @@ type Conn struct {
 	account   *budget.Account // nil without a budget; ends with the connection
 	pooled    atomic.Int64    // its requests in queues of lanes and with their workers
 	due       atomic.Int64    // ms: when what it has begun must be complete, 0 = nothing is begun
-	waiting   int64           // bytes of input that the watchdog has charged; the watchdog's own
+	gate      *gate           // stops the poller from reading; nil where that cannot be
+	ahead     atomic.Int64    // bytes that netpoll has read and nobody has taken, as charged
 	lastRead  atomic.Int64    // ms of the clock
 	lastWrite atomic.Int64    // ms of the clock
 	dead      atomic.Bool     // Close, a failure or the peer's end was seen: nothing can be sent

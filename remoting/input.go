@@ -23,6 +23,9 @@ const (
 	keepBelow = 64 << 10
 	// inOneAbove is the input from which on it is taken as it lies in buffers.
 	inOneAbove = 64 << 10
+	// smallInput is the input up to which nothing is charged: the buffers of an idle
+	// connection have room for it.
+	smallInput = 16 << 10
 	// leastRate is the slowest a long frame may come, in bytes a second, once
 	// FrameTimeout is over.
 	leastRate = 64 << 10
@@ -81,7 +84,29 @@ func onRequest(ctx context.Context, nc netpoll.Connection) error {
 		return nil
 	}
 	c.in.behind = r.Len() > 0
-	return r.Release()
+	err := r.Release()
+	c.readOn()
+	return err
+}
+
+// readOn lets the poller read on when it has stopped and the input is worked off.
+func (c *Conn) readOn() {
+	if c.ahead.Load() != 0 {
+		c.noteAhead()
+	}
+	c.gate.relax()
+}
+
+// noteAhead charges the account with what netpoll has read and no wake-up has
+// taken. The poller, the wake-up and the watchdog call it.
+func (c *Conn) noteAhead() {
+	n := int64(c.nc.Reader().Len())
+	if n <= smallInput {
+		n = 0
+	}
+	if was := c.ahead.Swap(n); was != n {
+		c.account.Add(budget.Input, n-was)
+	}
 }
 
 // take handles n bytes, more than a few of them piece by piece, as netpoll's
@@ -112,7 +137,7 @@ func (c *Conn) take(r netpoll.Reader, n int) error {
 }
 
 // tooMuch closes the connection when more input waits than it may. The watchdog
-// asks, too: netpoll goes on reading while a wake-up runs.
+// asks, too: where there is no gate netpoll goes on reading while a wake-up runs.
 func (c *Conn) tooMuch(n int) bool {
 	if n <= c.ep.limits.MaxInput {
 		return false
@@ -151,7 +176,10 @@ func (c *Conn) wake(pieces ...[]byte) {
 	for _, p := range pieces {
 		came += len(p)
 	}
-	if came > inOneAbove { // it stays in memory until the wake-up ends, however long that takes
+	if c.ahead.Load() != 0 {
+		c.noteAhead()
+	}
+	if came > smallInput { // it stays in memory until the wake-up ends, however long that takes
 		c.account.Add(budget.Input, int64(came))
 	}
 	c.cork()
@@ -173,7 +201,7 @@ func (c *Conn) wake(pieces ...[]byte) {
 	w.conn = nil
 	wakeups.Put(w)
 	c.uncork()
-	if came > inOneAbove {
+	if came > smallInput {
 		c.account.Add(budget.Input, -int64(came))
 	}
 	if err != nil {

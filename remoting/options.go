@@ -66,8 +66,8 @@ type Limits struct {
 	// MaxFrame is the longest frame in bytes, the length word included, as Java
 	// counts (com.rocketmq.remoting.frameMaxLength). 0 = wire.MaxFrame.
 	MaxFrame int
-	// MaxInput is how many received bytes may wait while the connection is busy;
-	// with more it is closed.
+	// MaxInput is how many received bytes may wait while a connection is busy that
+	// cannot be stopped from reading, as those of clients; with more it is closed.
 	MaxInput int
 	// HighWater is the unsent output at which no further requests of the
 	// connection are handled until its peer has read.

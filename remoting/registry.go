@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/compat/clock"
 )
 
@@ -173,14 +172,19 @@ func (w *watchdog) look(now int64) {
 	for _, c := range w.conns {
 		waiting := c.nc.Reader().Len()
 		c.tooMuch(waiting)
-		if waiting > inOneAbove || c.waiting != 0 {
-			c.account.Add(budget.Input, int64(waiting)-c.waiting)
-			c.waiting = int64(waiting)
+		if waiting > smallInput || c.ahead.Load() != 0 {
+			c.noteAhead()
 		}
+		c.gate.relax() // when it has waited for room, no wake-up asks
 		if !rare {
 			continue
 		}
-		c.overdue(now, waiting)
+		if c.gate.left() {
+			c.hup()
+		}
+		if !c.gate.holds() {
+			c.overdue(now, waiting)
+		}
 		c.calls.expire(now)
 		if idle := w.ep.idle; idle > 0 {
 			silent := now - max(c.lastRead.Load(), c.lastWrite.Load())

@@ -16,6 +16,7 @@ type Server struct {
 	ep       *endpoint
 	opts     ServerOptions
 	maxConns int
+	gateless sync.Once
 
 	mu       sync.Mutex // guards what follows; Start and Shutdown hold it briefly
 	ln       *listener
@@ -95,6 +96,12 @@ func (s *Server) room() bool {
 func (s *Server) prepare(nc netpoll.Connection) context.Context {
 	c := newConn(s.ep, nc)
 	ctx := &connCtx{context.Background(), c}
+	var err error
+	if c.gate, err = openGate(c); err != nil {
+		s.gateless.Do(func() {
+			s.ep.log.Warn("input cannot be stopped from coming, only closed when it is too much", "err", err)
+		})
+	}
 	if !s.ep.registry.add(c, s.maxConns) {
 		c.dead.Store(true)
 		c.account.End()

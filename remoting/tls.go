@@ -43,7 +43,7 @@ func (c *Conn) serveTLS(first []byte) {
 	c.account.Add(budget.Base, tlsCharge)
 	c.in.began = c.ep.clock.NowMillis()
 	c.setDue()
-	under := &serialConn{Conn: c.nc, first: append([]byte(nil), first...)}
+	under := &serialConn{Conn: c.nc, read: c.readOn, first: append([]byte(nil), first...)}
 	s := &secure{conn: tls.Server(under, cfg)}
 	_ = c.nc.SetReadTimeout(handshakeTimeout)
 	if err := s.conn.Handshake(); err != nil {
@@ -118,6 +118,7 @@ func (s *secure) flush() error {
 // bytes that were taken off the connection before.
 type serialConn struct {
 	net.Conn
+	read  func() // called after each read
 	first []byte
 
 	mu sync.Mutex // one writer at a time; held while it writes
@@ -129,7 +130,9 @@ func (s *serialConn) Read(p []byte) (int, error) {
 		s.first = s.first[n:]
 		return n, nil
 	}
-	return s.Conn.Read(p)
+	n, err := s.Conn.Read(p)
+	s.read()
+	return n, err
 }
 
 func (s *serialConn) Write(p []byte) (int, error) {
