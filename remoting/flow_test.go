@@ -286,3 +286,43 @@ func TestServer_LanesAreShared(t *testing.T) {
 	p.send(frameOf(10, 1, 0, "still"))
 	require.Equal(t, "still", string(p.recv().Body))
 }
+
+// The more wake-ups have much to do, the shorter is what each has the processor for;
+// one that has it alone is hardly stopped.
+func TestPart(t *testing.T) {
+	require.Equal(t, 2*roundTime, part(2, 1))
+	require.Equal(t, roundTime/4, part(2, 8))
+	require.Equal(t, leastPart, part(2, 10_000))
+}
+
+// A wake-up with much to do writes what it has before its end, lets others go on, and
+// is counted as long as it lasts.
+func TestWakeup_WritesWhileItWorks(t *testing.T) {
+	var n, long atomic.Int64
+	hold := make(chan struct{})
+	const last = 20_000
+	rs := NewRoutes()
+	rs.Handle(10, nil, func(r *Request) (*Answer, error) {
+		if n.Add(1) == last {
+			long.Store(r.Conn.ep.long.Load())
+			<-hold
+		}
+		for began := time.Now(); time.Since(began) < 2*time.Microsecond; {
+		}
+		return &Answer{}, nil
+	})
+	s, addr := serve(t, ServerOptions{Routes: rs})
+	p := dialRaw(t, addr)
+	ask := frameOf(10, 1, 0, "")
+	go func() { _, _ = p.Write([]byte(strings.Repeat(string(ask), last))) }()
+	for range last / 2 {
+		p.recv()
+	}
+	eventually(t, "it has come to the last", func() bool { return n.Load() == last })
+	require.EqualValues(t, 1, long.Load())
+	close(hold)
+	for range last / 2 {
+		p.recv()
+	}
+	eventually(t, "nobody is counted any more", func() bool { return s.ep.long.Load() == 0 })
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/cloudwego/netpoll"
 
@@ -31,13 +32,19 @@ const (
 	leastRate = 64 << 10
 	// maxLate is how many frames are handled after the peer has gone.
 	maxLate = 4096
-	// maxTurn is how much a wake-up does before it lets others have the processor:
-	// in frames, of which a large one counts for one in each turnBytes. What waits
-	// for a processor waits for all wake-ups before it, and the runtime would let
-	// each have 10 ms. After writeTurns of them it writes what it has collected.
-	maxTurn    = 16
-	turnBytes  = 2048
-	writeTurns = 8
+	// maxTurn is how much a wake-up does before it looks at the time: in frames, of
+	// which a large one counts for one in each turnBytes.
+	maxTurn   = 16
+	turnBytes = 2048
+	// roundTime is how long all wake-ups that have more than one turn to do may have
+	// the processors together before what waits for one gets it: each lets others go
+	// first when it has had its part, but at least leastPart. What waits for a
+	// processor waits for all wake-ups before it, and the runtime would let each
+	// have 10 ms. With few of them nobody stops for nothing.
+	roundTime = 2 * time.Millisecond
+	leastPart = 30 * time.Microsecond
+	// writeTime is after how long a wake-up writes what it has collected.
+	writeTime = time.Millisecond
 	// heavyAbove is the size of a frame from which on few are handled at a time: it
 	// may take long, and what cannot be interrupted has the processor for 10 ms.
 	heavyAbove = 128 << 10
@@ -151,8 +158,10 @@ func (c *Conn) tooMuch(n int) bool {
 type wakeup struct {
 	conn  *Conn
 	now   int64
-	turn  int        // what it has done since it let others have the processor
-	turns int        // since it has written
+	turn  int        // what it has done since it looked at the time
+	long  bool       // it is one of those that have more than a turn to do
+	since time.Time  // it has the processor, as far as it knows
+	wrote time.Time  // when it has written last, or was found to be long
 	heavy bool       // it is one of the few that handle a long frame
 	route *route     // of batch
 	batch []*Request // neighbouring requests of one batch route
@@ -184,7 +193,7 @@ func (c *Conn) wake(pieces ...[]byte) {
 	}
 	c.cork()
 	w := wakeups.Get().(*wakeup)
-	w.conn, w.now, w.turn, w.turns = c, c.ep.clock.NowMillis(), 0, 0
+	w.conn, w.now, w.turn = c, c.ep.clock.NowMillis(), 0
 	c.lastRead.Store(w.now)
 	c.in.frames.limit = c.ep.limits.MaxFrame
 	var err error
@@ -198,6 +207,10 @@ func (c *Conn) wake(pieces ...[]byte) {
 		c.in.frames.done()
 	}
 	c.noteBegun(w.now)
+	if w.long {
+		w.long = false
+		c.ep.long.Add(-1)
+	}
 	w.conn = nil
 	wakeups.Put(w)
 	c.uncork()
@@ -339,16 +352,32 @@ func (w *wakeup) handle(frame []byte) error {
 	return nil
 }
 
-// yield lets others have the processor, and now and then writes before what the
-// wake-up has collected.
+// yield lets others have the processor when the wake-up has had its part, and now
+// and then writes what it has collected before.
 func (w *wakeup) yield() {
 	w.turn = 0
-	if w.turns++; w.turns >= writeTurns {
-		w.turns = 0
+	ep := w.conn.ep
+	now := time.Now() // of the machine: it is the processor's time that counts
+	if !w.long {
+		w.long, w.since, w.wrote = true, now, now
+		ep.long.Add(1)
+		return
+	}
+	if now.Sub(w.since) < part(ep.procs, ep.long.Load()) {
+		return
+	}
+	if now.Sub(w.wrote) >= writeTime {
 		w.runBatch()
 		w.conn.flushEarly(0)
+		w.wrote = now
 	}
 	runtime.Gosched()
+	w.since = time.Now()
+}
+
+// part is how long one of so many long wake-ups has a processor before others.
+func part(procs int, long int64) time.Duration {
+	return max(roundTime*time.Duration(procs)/time.Duration(max(long, 1)), leastPart)
 }
 
 // answered brings an answer to the call that waits for it.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/merlinmq/merlin/compat/budget"
@@ -177,6 +178,8 @@ type endpoint struct {
 	// Places for those who handle long frames, in wake-ups and in workers: half of
 	// the processors each, so that others have the rest.
 	heavy, heavyPooled chan struct{}
+	procs              int          // processors
+	long               atomic.Int64 // wake-ups that have more than a turn to do
 
 	registry
 	drain drainState
@@ -189,7 +192,8 @@ func newEndpoint(o ServerOptions, calls int) *endpoint {
 		language: o.Language, version: o.Version, events: o.Events, poison: o.PoisonFrames,
 		tls: o.TLS, needTLS: o.RequireTLS, budget: o.Budget,
 	}
-	few := max(1, runtime.GOMAXPROCS(0)/2)
+	e.procs = runtime.GOMAXPROCS(0)
+	few := max(1, e.procs/2)
 	e.heavy, e.heavyPooled = make(chan struct{}, few), make(chan struct{}, few)
 	if e.routes == nil {
 		e.routes = NewRoutes()
