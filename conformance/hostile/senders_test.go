@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -109,10 +110,18 @@ func (s *senders) rate(d time.Duration) float64 {
 	return float64(s.stored.Load()-n) / time.Since(began).Seconds()
 }
 
-// recover gives the time until half of the undisturbed rate is reached again.
-func (s *senders) recover(alone float64) time.Duration {
+// rateUntil is the messages per second until ctx is done.
+func (s *senders) rateUntil(ctx context.Context) float64 {
+	n, began := s.stored.Load(), time.Now()
+	<-ctx.Done()
+	return float64(s.stored.Load()-n) / time.Since(began).Seconds()
+}
+
+// recover gives the time until half of the undisturbed rate is reached again, while
+// the servers live and no sender has failed.
+func (s *senders) recover(alone float64, live func() bool) time.Duration {
 	began := time.Now()
-	for time.Since(began) < 20*time.Second {
+	for time.Since(began) < 20*time.Second && live() && s.failed.Load() == nil {
 		if s.rate(50*time.Millisecond) >= alone/2 {
 			break
 		}
@@ -125,6 +134,9 @@ func (s *senders) recover(alone float64) time.Duration {
 func (s *senders) halt() error {
 	if s.cmd != nil {
 		_ = s.end.Close()
+		// Senders whose server has gone may wait for it for long.
+		process := s.cmd.Process
+		defer time.AfterFunc(10*time.Second, func() { _ = process.Kill() }).Stop()
 		s.wg.Wait()
 		if err := s.cmd.Wait(); err != nil {
 			s.failed.CompareAndSwap(nil, &err)
