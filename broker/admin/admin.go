@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/merlinmq/merlin/broker/client"
 	"github.com/merlinmq/merlin/broker/cluster"
@@ -85,7 +86,8 @@ type Deps struct {
 type Handler struct {
 	Deps
 
-	started int64 // ms
+	started  int64        // ms
+	forwards atomic.Int64 // requests that wait for clients
 
 	// changing lets one change of topics or groups at a time through. It is held
 	// while the groups' file is written and while topics are deleted; no other lock

@@ -157,7 +157,7 @@ func (w *world) topicOf(name string) {
 }
 
 // online registers a member of a group that subscribes to topics.
-func (w *world) online(groupName string, p *fakePeer, clientID string, version int32, topics ...string) {
+func (w *world) online(groupName string, p client.Peer, clientID string, version int32, topics ...string) {
 	var subs []body.SubscriptionData
 	for _, t := range topics {
 		subs = append(subs, body.SubscriptionData{Topic: t, SubString: "*", ExpressionType: "TAG", SubVersion: 1})

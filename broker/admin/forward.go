@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/merlinmq/merlin/broker/client"
 	"github.com/merlinmq/merlin/compat/version"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -20,6 +21,8 @@ import (
 const (
 	// callWait is how long a client may take to answer 307 and 309.
 	callWait = 10 * time.Second
+	// maxForwards is how many requests may wait for clients at a time.
+	maxForwards = 1000
 	// statusWait is how long a client may take to answer 221.
 	statusWait = 5 * time.Second
 	// version318 is MQVersion V3_1_8_SNAPSHOT, the first that can answer 307 and 309.
@@ -75,16 +78,49 @@ func (h *Handler) call(r *remoting.Request, code int32, groupName, clientID wire
 		return refuse(protocol.SystemError, "The Consumer <%s> Version <%s> too low to finish, please upgrade it to V3_1_8_SNAPSHOT",
 			clientID.V, version.Name(ch.Version))
 	}
+	h.Logger.Info("request goes on to a client", "code", code, "group", groupName.V, "client", clientID.V, from(r))
 	ctx, cancel := context.WithTimeout(context.Background(), callWait)
 	defer cancel()
-	h.Logger.Info("request goes on to a client", "code", code, "group", groupName.V, "client", clientID.V, from(r))
-	cmd, err := ch.Peer.Invoke(ctx, &wire.Outgoing{Code: code, Ext: ext}, data)
+	o := &wire.Outgoing{Code: code, Ext: ext}
+	answer := func(cmd *wire.Command, err error) (*remoting.Answer, error) {
+		return forwarded(ch, groupName.V, clientID.V, cmd, err)
+	}
+	peer, later := ch.Peer.(interface {
+		Go(ctx context.Context, o *wire.Outgoing, body []byte, done func(*wire.Command, error)) error
+	})
+	if !later {
+		return answer(ch.Peer.Invoke(ctx, o, data))
+	}
+	// No worker waits: a client that is silent would keep as many of them as there
+	// are questions to it. The deadline of ctx counts, its cancelling does not.
+	if h.forwards.Add(1) > maxForwards {
+		h.forwards.Add(-1)
+		return refuse(protocol.SystemBusy, "%d requests wait for clients, no further one goes on to <%s> <%s>", maxForwards, groupName.V, clientID.V)
+	}
+	to := r.To()
+	err := peer.Go(ctx, o, data, func(cmd *wire.Command, err error) {
+		h.forwards.Add(-1)
+		a, err := answer(cmd, err)
+		if pe := (*protocol.Error)(nil); errors.As(err, &pe) {
+			a = remoting.Refuse(pe.Code, pe.Remark)
+		}
+		to.Send(a)
+	})
+	if err != nil {
+		h.forwards.Add(-1)
+		return answer(nil, err)
+	}
+	return nil, nil
+}
+
+// forwarded is the answer to a request that went on to a client.
+func forwarded(ch *client.Channel, group, id string, cmd *wire.Command, err error) (*remoting.Answer, error) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return refuse(protocol.ConsumeMsgTimeout, "consumer <%s> <%s> Timeout: wait response on the channel <%s> timeout, %d(ms)",
-			groupName.V, clientID.V, ch.Peer.RemoteAddr(), callWait.Milliseconds())
+			group, id, ch.Peer.RemoteAddr(), callWait.Milliseconds())
 	}
 	if err != nil {
-		return refuse(protocol.SystemError, "invoke consumer <%s> <%s> Exception: %v", groupName.V, clientID.V, err)
+		return refuse(protocol.SystemError, "invoke consumer <%s> <%s> Exception: %v", group, id, err)
 	}
 	return &remoting.Answer{
 		Code: protocol.ResponseCode(cmd.Code), Remark: cmd.Remark, HasRemark: cmd.HasRemark, Ext: cmd.Ext, Body: cmd.Body,
