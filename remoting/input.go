@@ -357,7 +357,7 @@ func (w *wakeup) handle(frame []byte) error {
 func (w *wakeup) yield() {
 	w.turn = 0
 	ep := w.conn.ep
-	now := time.Now() // of the machine: it is the processor's time that counts
+	now := ep.clock.Now()
 	if !w.long {
 		w.long, w.since, w.wrote = true, now, now
 		ep.long.Add(1)
@@ -372,7 +372,7 @@ func (w *wakeup) yield() {
 		w.wrote = now
 	}
 	runtime.Gosched()
-	w.since = time.Now()
+	w.since = ep.clock.Now()
 }
 
 // part is how long one of so many long wake-ups has a processor before others.
