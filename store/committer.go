@@ -75,6 +75,18 @@ func (c *committer) now() {
 	<-done
 }
 
+// upToNow is now for the dispatcher, which ends after the committer; the last thing
+// that does is to flush. It gives the error that closed the log for writing.
+func (c *committer) upToNow() error {
+	done := make(chan struct{})
+	select {
+	case c.ask <- done:
+		<-done
+	case <-c.done:
+	}
+	return c.s.clog.Failed()
+}
+
 // due says whether an asynchronous flush is worth it.
 func (c *committer) due() bool {
 	behind := c.s.clog.Max() - c.s.clog.Flushed()

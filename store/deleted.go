@@ -57,6 +57,8 @@ type deleted struct {
 	// high is behind all marks: what lies there needs no look into the table.
 	high int64
 	size int64 // of the file, 0 without one
+	// whole says that the file was read to its end.
+	whole bool
 }
 
 // loadDeleted reads the marks. A mark that a crash tore was not in force yet.
@@ -64,6 +66,7 @@ func loadDeleted(f vfs.FS, path string) (*deleted, string, error) {
 	d := &deleted{fs: f, path: path, at: map[markKey]place{}}
 	b, err := vfs.ReadFile(f, path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(b) == 0 {
+		d.whole = true
 		return d, "", nil
 	}
 	if err != nil {
@@ -83,6 +86,7 @@ func loadDeleted(f vfs.FS, path string) (*deleted, string, error) {
 		d.note(m)
 		rest, d.size = rest[n:], d.size+int64(n)
 	}
+	d.whole = true
 	if old {
 		return d, "", d.rewrite()
 	}
@@ -322,9 +326,12 @@ func (s *Store) dropDeleted(qs []*consumequeue.Queue, ms ...mark) error {
 	for _, m := range ms { // in force for what is not dispatched yet, whatever the disk does
 		s.deleted.note(m)
 	}
+	// A power failure must not take what lies before a mark that it leaves: another
+	// broker may go on there.
+	err := s.committer.upToNow()
 	// Without the marks a restart may bring the queues back; the files go anyway, so
 	// that the queues' next life does not meet them.
-	return errors.Join(s.deleted.add(ms...), s.queues.Drop(qs))
+	return errors.Join(err, s.deleted.add(ms...), s.queues.Drop(qs))
 }
 
 // CleanExpiredQueues deletes the consume queues all of whose messages are gone

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/store/commitlog"
 	"github.com/merlinmq/merlin/store/consumequeue"
 )
@@ -120,67 +119,6 @@ func (s *Store) recover(owner lastOwner) error {
 	return s.settleAt(end, !p.clean || why != "" || known > end || !s.cp.known)
 }
 
-// checkFloor forgets a floor that does not fit the log. A checkpoint of another store
-// must not make a recovery cut the log or leave room in it. What is damaged at the floor
-// contradicts nothing. REQUIRES: s.ends was loaded.
-func (s *Store) checkFloor(known int64) error {
-	if !s.cp.known || len(s.clog.Segments()) == 0 {
-		return nil
-	}
-	fit, err := s.clog.Fit(s.cp.last, s.cp.floor, known)
-	if err != nil {
-		return err
-	}
-	believed := fit == commitlog.Fits || fit == commitlog.Unclear
-	if fit == commitlog.Nothing {
-		if believed, err = s.endsFit(); err != nil {
-			return err
-		}
-	}
-	if s.hurt = believed && fit != commitlog.Fits; s.hurt {
-		s.log.Error("store: the log is damaged before its floor", "file", s.clog.Path(s.cp.last),
-			"at", s.cp.last-s.clog.SegmentOf(s.cp.last), "offset", s.cp.last)
-	}
-	if believed {
-		s.dispatch.last = s.cp.last
-		return nil
-	}
-	s.log.Error("store: the floor of the checkpoint does not fit the log, it is not believed",
-		"file", s.path("checkpoint"), "floor", s.cp.floor, "last", s.cp.last)
-	s.cp.known, s.ends = false, nil
-	return nil
-}
-
-// endsFit says whether some queue ends as it did at the floor: with the last record
-// before it, or with another that is in the log, or while what was written there ends at
-// the floor. Then the log is the floor's, though nothing is left of its last record.
-func (s *Store) endsFit() (fits bool, err error) {
-	if s.ends == nil {
-		return false, nil
-	}
-	entry := false
-	_, err = s.ends.eachQueue(s.clog.Min(), func(e queueEnd) error {
-		if fits || e.phy <= s.clog.Min() || e.phy > s.cp.floor || e.max <= 0 {
-			return nil
-		}
-		q := s.queues.Find(e.topic, e.id)
-		if q == nil {
-			return nil
-		}
-		last, ok, err := q.Get(e.max - 1)
-		if err == nil && ok && last.PhyOffset+int64(last.Size) == e.phy {
-			if entry, fits = true, last.PhyOffset == s.cp.last; !fits {
-				fits, err = s.wholeAt(q, e.max-1)
-			}
-		}
-		return err
-	})
-	if err == nil && entry && !fits {
-		return s.clog.WrittenTo(s.cp.floor)
-	}
-	return fits, err
-}
-
 // refill lets the replay begin early enough for queues that are short of entries.
 func (s *Store) refill(p *plan, first int64) error {
 	lack, err := s.lacking()
@@ -219,6 +157,7 @@ func (s *Store) endsWhole(q *consumequeue.Queue) (int64, error) {
 // replay reads the log, and all of it when queues turn out to lack something.
 func (s *Store) replay(p plan, first int64) (end int64, why string, err error) {
 	r := replay{s: s, plan: p}
+	s.queues.Marked = s.cp.known && s.ends != nil && s.deleted.whole
 	end, why, err = r.run(p.from)
 	for n := 1; err == nil && len(r.broken) > 0 && n < maxReplays; n++ {
 		s.log.Warn("store: consume queues have holes, the whole log is read", "queues", len(r.broken), "from", first)
@@ -278,8 +217,20 @@ func (s *Store) recoverEmpty(known int64) error {
 // plan chooses where reading begins and what may be torn.
 func (s *Store) plan(owner lastOwner, clean bool, segs []int64, known, indexed int64) (p plan, err error) {
 	p = plan{clean: clean, ours: math.MaxInt64}
+	since, tooFar := owner.since, false
 	if owner.merlin {
 		p.ours = owner.since
+		if !s.cp.known && max(known, since) > segs[len(segs)-1] {
+			// Files may be missing: no place in them is given out again.
+			since, err = s.clog.Restore(since)
+			var bad *commitlog.CorruptError
+			if tooFar = errors.As(err, &bad); tooFar {
+				err = nil
+			}
+		}
+		if err != nil {
+			return p, err
+		}
 	}
 	switch {
 	case s.cp.known:
@@ -290,12 +241,8 @@ func (s *Store) plan(owner lastOwner, clean bool, segs []int64, known, indexed i
 		if s.hurt {
 			p.from = min(p.from, s.clog.SegmentOf(s.cp.last))
 		}
-	case owner.merlin && owner.since <= max(known, segs[len(segs)-1]+s.clog.SegmentSize()):
-		p.floor = owner.since
-		if known > p.floor {
-			p.floor, err = s.clog.Restore(p.floor)
-		}
-		p.from = p.floor
+	case owner.merlin && !tooFar:
+		p.floor, p.from = since, since
 		s.log.Warn("store: the checkpoint says nothing of the log, it is read from where the last start found its end", "offset", p.from)
 	case clean:
 		if p.from, err = s.fromQueues(segs, known); err == nil {
@@ -307,7 +254,7 @@ func (s *Store) plan(owner lastOwner, clean bool, segs []int64, known, indexed i
 		}
 		why := "another broker, or an older one, had the store last and did not close it"
 		if owner.merlin {
-			why = "the files at the end of the log are missing, and the checkpoint says nothing of them"
+			why = "too many files at the end of the log are missing, and the checkpoint says nothing of them"
 		}
 		s.log.Warn("store: "+why, "from", p.from, "durable", p.floor)
 	}
@@ -401,294 +348,6 @@ func (s *Store) dropQueues(qs []*consumequeue.Queue) error {
 		s.queues.DetachQueue(q)
 	}
 	return s.queues.Drop(qs)
-}
-
-// replay reads the log from an offset to its end and builds what is missing.
-type replay struct {
-	s *Store
-	plan
-	whole bool // all of the log is read
-	// atFloor says that the replay has come to the floor of the checkpoint.
-	atFloor bool
-	ends    map[markKey]queueEnd // see endOf
-	// broken are the queues that lack entries before the place where the replay
-	// began, or in between.
-	broken map[*consumequeue.Queue]bool
-	// near keeps the next entries of each queue, so that its file is not opened
-	// for every record.
-	near map[*consumequeue.Queue]*nearEntries
-}
-
-const (
-	nearCount  = 64
-	nearQueues = 16384
-)
-
-// nearEntries are entries of one queue from an offset on.
-type nearEntries struct {
-	from int64
-	raw  []byte
-}
-
-func (r *replay) run(from int64) (int64, string, error) {
-	s := r.s
-	r.whole, r.atFloor = from == s.clog.Min(), false
-	s.damage, s.lastDamage = Damage{}, [2]int64{}
-	at := anchors{s: s}
-	end, why, err := s.clog.Scan(from, commitlog.ScanOptions{
-		CheckCRC: !s.o.CheckCRCOnRecoverOff, Ours: r.ours, Floor: r.floor, Known: at.known, Damaged: s.damaged,
-	}, func(_ []byte, m *message.Message) error {
-		if !r.atFloor && m.PhyOffset >= s.cp.floor {
-			if err := r.reachFloor(); err != nil {
-				return err
-			}
-		}
-		fits, err := r.fits(m)
-		if err != nil || !fits {
-			return err
-		}
-		if err := s.dispatch.record(m, false); err != nil {
-			return err
-		}
-		s.appendedTime.Store(m.StoreTimestamp)
-		if s.o.Recovered != nil {
-			s.o.Recovered(m)
-		}
-		return nil
-	})
-	if err == nil && !r.atFloor {
-		err = r.reachFloor()
-	}
-	if err == nil {
-		err = s.queues.Settle(r.believeAbove)
-	}
-	if err != nil {
-		return end, why, fmt.Errorf("store: recovery: %w", err)
-	}
-	return end, why, nil
-}
-
-// reachFloor ends that part of a replay of which the checkpoint knows.
-func (r *replay) reachFloor() error {
-	r.atFloor = true
-	if !r.s.cp.known || r.s.ends == nil {
-		return nil
-	}
-	if err := r.s.queues.Settle(r.believeBelow); err != nil {
-		return err
-	}
-	return r.s.pad()
-}
-
-// believeBelow says whether a message below the floor is put though no other confirms
-// its queue offset.
-func (r *replay) believeBelow(q *consumequeue.Queue, e consumequeue.Entry) bool {
-	end, ok := r.endOf(q.Topic, q.ID)
-	return ok && e.QueueOffset >= q.Max() && e.QueueOffset < end.max
-}
-
-// believeAbove is believeBelow for what lies behind the floor, or when there is none.
-// A queue of which nothing is there may begin anywhere when it is not known to be new;
-// one that begins again without a mark is a Java broker's.
-func (r *replay) believeAbove(q *consumequeue.Queue, e consumequeue.Entry) bool {
-	switch known := r.s.cp.known && r.s.ends != nil; {
-	case q.Max() == 0:
-		return !known || e.PhyOffset < r.s.cp.floor
-	case e.QueueOffset == 0:
-		return e.PhyOffset < r.ours
-	}
-	return e.QueueOffset > q.Max()
-}
-
-// endOf is where a queue ended at the floor.
-func (r *replay) endOf(topic string, queue int32) (queueEnd, bool) {
-	if r.ends == nil {
-		r.ends = map[markKey]queueEnd{}
-		_, _ = r.s.ends.eachQueue(r.s.clog.Min(), func(e queueEnd) error { // damage is told elsewhere
-			r.ends[markKey{e.topic, e.id}] = e
-			return nil
-		})
-	}
-	e, ok := r.ends[markKey{topic, queue}]
-	return e, ok
-}
-
-// fits says whether a message may be put into its queue.
-func (r *replay) fits(m *message.Message) (bool, error) {
-	kind := message.TransactionType(m.SysFlag)
-	if kind != 0 && kind != message.SysFlagCommit || r.s.deleted.covers(m) || !consumequeue.ValidTopic(m.Topic) || m.QueueID < 0 {
-		return true, nil
-	}
-	if r.s.cp.known && r.s.ends != nil && m.PhyOffset < r.s.cp.floor {
-		return r.below(m)
-	}
-	return true, r.above(m)
-}
-
-// below compares a message below the floor. There every queue is known to have had all
-// of its entries: when the two differ it is the message, or an entry, that is damaged,
-// and never a reason to give a queue up.
-func (r *replay) below(m *message.Message) (bool, error) {
-	if _, ok := r.endOf(m.Topic, m.QueueID); !ok {
-		r.leftOut(m, "no such queue was there")
-		return false, nil
-	}
-	q := r.s.queues.Find(m.Topic, m.QueueID)
-	if q == nil || m.PhyOffset+int64(m.StoreSize) > q.MaxPhy() {
-		return true, nil // the queue is built again
-	}
-	if r.clean {
-		return true, nil
-	}
-	if m.QueueOffset < 0 || m.QueueOffset >= q.Max() {
-		r.leftOut(m, "its queue offset is not in the queue")
-		return false, nil
-	}
-	e, ok, err := r.entry(q, m.QueueOffset)
-	if err != nil || !ok {
-		return true, err
-	}
-	if e.PhyOffset == m.PhyOffset {
-		return true, r.repair(q, e, m)
-	}
-	right, err := r.s.wholeAt(q, m.QueueOffset)
-	if err == nil && (e.Filler() || !right) {
-		if right, err = r.between(q, m); err == nil && right {
-			return true, r.repair(q, e, m)
-		}
-	}
-	if err == nil {
-		r.leftOut(m, "the queue has another message at its offset")
-	}
-	return false, err
-}
-
-// between says whether a message lies in the log between the neighbours of its place in
-// the queue, so that the entry there can be its own.
-func (r *replay) between(q *consumequeue.Queue, m *message.Message) (bool, error) {
-	for _, d := range []int64{-1, 1} {
-		e, ok, err := q.Get(m.QueueOffset + d)
-		if err != nil {
-			return false, err
-		}
-		if ok && !e.Filler() && (e.PhyOffset > m.PhyOffset) != (d > 0) {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// leftOut tells of a message whose head is damaged.
-func (r *replay) leftOut(m *message.Message, why string) {
-	r.s.damage.Pieces++
-	if r.s.damage.Pieces > toldDamage {
-		return
-	}
-	r.s.log.Error("store: the head of a message is damaged, it is left out", "file", r.s.clog.Path(m.PhyOffset),
-		"at", m.PhyOffset-r.s.clog.SegmentOf(m.PhyOffset), "offset", m.PhyOffset, "topic", m.Topic, "queue", m.QueueID,
-		"queueOffset", m.QueueOffset, "reason", why)
-}
-
-// above looks whether the queue of a message fits it: either its entry is there, or it
-// is the next one. Entries that are written in any order may be lost in a crash while
-// later ones survive.
-func (r *replay) above(m *message.Message) error {
-	q := r.s.queues.Find(m.Topic, m.QueueID)
-	if q == nil || q.Max() == 0 {
-		if m.QueueOffset > 0 && !r.whole {
-			r.mark(r.s.queues.FindOrCreate(m.Topic, m.QueueID)) // its files were lost
-		}
-		return nil
-	}
-	if r.broken[q] {
-		return nil
-	}
-	if m.PhyOffset+int64(m.StoreSize) > q.MaxPhy() {
-		if m.QueueOffset > q.Max() && !r.whole {
-			r.mark(q)
-		}
-		return nil
-	}
-	if r.clean || m.QueueOffset < 0 || m.QueueOffset >= q.Max() {
-		return nil
-	}
-	e, ok, err := r.entry(q, m.QueueOffset)
-	if err != nil {
-		return err
-	}
-	if ok && e.PhyOffset == m.PhyOffset {
-		return r.repair(q, e, m)
-	}
-	// A younger entry belongs to the next life of a deleted topic, and so does a
-	// queue that has not come so far.
-	if !ok || e.PhyOffset < m.PhyOffset || e.Filler() {
-		r.mark(q)
-		return nil
-	}
-	if size, valid, err := r.s.clog.Valid(e.PhyOffset); err != nil || valid && size == int(e.Size) {
-		return err
-	}
-	return r.repair(q, e, m)
-}
-
-// entry reads one entry and keeps those behind it.
-func (r *replay) entry(q *consumequeue.Queue, offset int64) (consumequeue.Entry, bool, error) {
-	n := r.near[q]
-	if n == nil {
-		if len(r.near) >= nearQueues || r.near == nil {
-			r.near = map[*consumequeue.Queue]*nearEntries{}
-		}
-		n = &nearEntries{}
-		r.near[q] = n
-	}
-	in := (offset - n.from) * consumequeue.EntrySize
-	if in < 0 || in >= int64(len(n.raw)) {
-		n.from, in = offset, 0
-		n.raw = slices.Grow(n.raw[:0], nearCount*consumequeue.EntrySize)[:nearCount*consumequeue.EntrySize]
-		k, err := q.Read(n.raw, offset)
-		n.raw = n.raw[:k*consumequeue.EntrySize]
-		if err != nil || k == 0 {
-			return consumequeue.Entry{}, false, err
-		}
-	}
-	e := consumequeue.Parse(n.raw[in:])
-	e.QueueOffset = offset
-	return e, true, nil
-}
-
-// repair writes an entry again that is not what its message says.
-func (r *replay) repair(q *consumequeue.Queue, e consumequeue.Entry, m *message.Message) error {
-	var tags, delay []byte
-	for name, value := range message.Each(m.Properties) {
-		switch string(name) {
-		case message.PropertyTags:
-			tags = value
-		case message.PropertyDelayLevel:
-			delay = value
-		}
-	}
-	want := r.s.tagsCode(m, tags, delay)
-	tagged := e.TagsCode == want
-	if m.Topic == scheduleTopic && e.TagsCode != 0 && e.TagsCode != want>>32<<32 {
-		tagged = true // what another configuration made of it stays
-	}
-	if tagged && e.Size == m.StoreSize && e.PhyOffset == m.PhyOffset {
-		return nil
-	}
-	r.s.log.Warn("store: an entry of a consume queue is not what its message says, it is written again", "topic", q.Topic, "queue", q.ID,
-		"file", r.s.queueDir(q.Topic, q.ID), "queueOffset", e.QueueOffset, "offset", e.PhyOffset,
-		"log", r.s.clog.Path(m.PhyOffset), "size", e.Size, "size of the message", m.StoreSize)
-	if e.PhyOffset, e.Size = m.PhyOffset, m.StoreSize; !tagged {
-		e.TagsCode = want
-	}
-	return q.Repair(e)
-}
-
-func (r *replay) mark(q *consumequeue.Queue) {
-	if r.broken == nil {
-		r.broken = map[*consumequeue.Queue]bool{}
-	}
-	r.broken[q] = true
 }
 
 // settleAt makes end the end of everything. What was changed is made durable

@@ -11,6 +11,10 @@ func (q *Queue) Replay(e Entry) (bool, error) {
 	if e.PhyOffset+int64(e.Size) <= q.maxPhy {
 		return false, nil
 	}
+	if q.set.Marked && e.QueueOffset == 0 && q.Max() > 0 {
+		q.refuted(e)
+		return false, nil
+	}
 	d, waits := q.doubt, q.doubts
 	if !waits && q.follows(e) {
 		return q.Put(e)

@@ -36,6 +36,9 @@ type Set struct {
 	// order in which they came; dispatcher.
 	dirty []*Queue
 	head  int
+	// Marked says that no queue began again but for those that were deleted with a mark,
+	// so that 0 is never an offset that follows: Replay.
+	Marked bool
 	// doubting are the queues in which a message waits; Replay and Settle.
 	doubting []*Queue
 	// whole counts the files of the right size, odd is the first that is shorter
