@@ -339,8 +339,10 @@ func (m *model) damage() {
 		if !m.unknown || *modelDouble {
 			m.damageLog(cp.floor)
 		}
-	case 2:
-		m.damageQueue(cp.floor)
+	case 2: // with the log damaged, too, entries are all that tells where records begin
+		if !m.rotten || *modelDouble {
+			m.damageQueue(cp.floor)
+		}
 	case 3:
 		if !m.rotten || *modelDouble {
 			m.loseQueue()

@@ -78,7 +78,7 @@ func (q *Queue) Odd() bool { return q.odd }
 // REQUIRES: the dispatcher, before anything is put.
 func (s *Set) Bury(q *Queue, before int64) (int64, error) {
 	from, to := q.firstFile/EntrySize, q.Max()
-	n := from
+	n, lives := from, false
 	for ; n < to; n++ { // the entries of the newest life come first, then what is left
 		e, ok, err := q.Get(n)
 		if err != nil {
@@ -87,6 +87,7 @@ func (s *Set) Bury(q *Queue, before int64) (int64, error) {
 		if !ok || !e.Filler() && e.PhyOffset < before {
 			break
 		}
+		lives = lives || !e.Filler()
 		if n == from && !e.Filler() {
 			last, ok, err := q.Get(to - 1)
 			if err != nil {
@@ -99,6 +100,9 @@ func (s *Set) Bury(q *Queue, before int64) (int64, error) {
 	}
 	if n == to {
 		return 0, nil
+	}
+	if !lives {
+		n = from // what stands before the first message of a life is part of it
 	}
 	return to - n, s.Rewind(q, n)
 }
