@@ -27,7 +27,7 @@ import (
 	"github.com/merlinmq/merlin/broker/group"
 	"github.com/merlinmq/merlin/broker/hold"
 	"github.com/merlinmq/merlin/broker/offset"
-	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/broker/txn"
@@ -84,6 +84,7 @@ type Broker struct {
 	log  *slog.Logger
 
 	store     *store.Store
+	put       *put.Pipeline
 	topics    *topic.Table
 	groups    *group.Table
 	offsets   *offset.Table
@@ -154,8 +155,11 @@ func (b *Broker) openStore() error {
 	b.recovered = new(txn.Recovered)
 	o.Clock, o.Logger, o.Arrived, o.Recovered = b.opts.Clock, b.log, b.hold.Arrived, b.recovered.Note
 	var err error
-	b.store, err = store.Open(o)
-	return err
+	if b.store, err = store.Open(o); err != nil {
+		return err
+	}
+	b.put = put.New(put.Options{Store: b.store, Levels: put.Levels(b.opts.Config.Get().DelayLevels()), Stats: b.stats, Clock: b.opts.Clock})
+	return nil
 }
 
 // load reads the files below config/.
@@ -195,9 +199,9 @@ func (b *Broker) load() error {
 		return err
 	}
 	b.delay, err = delay.Load(delay.Options{
-		Store: b.store, Levels: prepare.Levels(cfg.DelayLevels()), Files: b.opts.Files,
+		Store: b.store, Put: b.put, Levels: put.Levels(cfg.DelayLevels()), Files: b.opts.Files,
 		Path: filepath.Join(dir, "delayOffset.json"), PersistEvery: cfg.FlushDelayOffsetInterval.Duration(),
-		Clock: b.opts.Clock, Logger: b.log, Stats: b.stats,
+		Clock: b.opts.Clock, Logger: b.log,
 		Count: func() bool { return b.opts.Config.Get().EnableScheduleMessageStats },
 	})
 	if err != nil {
@@ -242,8 +246,8 @@ func (b *Broker) Start() error {
 		Addr: b.told,
 	})
 	b.txn, err = txn.New(txn.Deps{
-		Config: b.opts.Config, Topics: b.topics, Offsets: b.offsets, Producers: b.producers, Store: b.store, Stats: b.stats,
-		Levels: prepare.Levels(cfg.DelayLevels()), Clock: b.opts.Clock, Logger: b.log, StoreHost: b.addr,
+		Config: b.opts.Config, Topics: b.topics, Offsets: b.offsets, Producers: b.producers, Store: b.store, Put: b.put, Stats: b.stats,
+		Clock: b.opts.Clock, Logger: b.log, StoreHost: b.addr,
 		Recovered: b.recovered,
 	})
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"github.com/merlinmq/merlin/broker/admin"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/member"
-	"github.com/merlinmq/merlin/broker/prepare"
 	"github.com/merlinmq/merlin/broker/progress"
 	"github.com/merlinmq/merlin/broker/pull"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/query"
 	"github.com/merlinmq/merlin/broker/reply"
 	"github.com/merlinmq/merlin/broker/send"
@@ -76,9 +76,8 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 			Register: b.registrar.All, Told: b.registrar.Told, Active: b.active.Load,
 		}),
 		send: send.New(send.Deps{
-			Config: o.Config, Topics: b.topics, Groups: b.groups, Locks: b.locks, Store: b.store, Stats: b.stats,
-			Levels: prepare.Levels(o.Config.Get().DelayLevels()),
-			Told:   b.registrar.Told, IDs: prepare.NewIDs(b.addr.Addr(), uint16(o.Process), uint32(o.Rand(1<<31)), o.Clock.Now),
+			Config: o.Config, Topics: b.topics, Groups: b.groups, Locks: b.locks, Store: b.store, Put: b.put, Stats: b.stats,
+			Told: b.registrar.Told, IDs: put.NewIDs(b.addr.Addr(), uint16(o.Process), uint32(o.Rand(1<<31)), o.Clock.Now),
 			Clock: o.Clock, Logger: b.log, Rand: o.Rand, StoreHost: b.addr,
 		}),
 		pull: pull.New(pull.Deps{
@@ -91,7 +90,7 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 		}),
 		txn: b.txn,
 		reply: reply.New(reply.Deps{
-			Config: o.Config, Topics: b.topics, Producers: b.producers, Store: b.store, Stats: b.stats,
+			Config: o.Config, Topics: b.topics, Producers: b.producers, Put: b.put,
 			Clock: o.Clock, Logger: b.log, Rand: o.Rand, StoreHost: b.addr, Told: b.registrar.Told,
 		}),
 		progress: progress.New(progress.Deps{
@@ -110,6 +109,8 @@ func newRoutes(h *handlers, l *lanes, fast bool) *remoting.Routes {
 	}
 	rs.HandleBatches([]protocol.Code{protocol.SendMessage.Code, protocol.SendMessageV2.Code, protocol.SendBatchMessage.Code},
 		l.send, h.send.Sends) // 10, 310, 320
+	remoting.OnLocal(rs, protocol.SendMessageV2, h.send.Send)
+	remoting.OnLocal(rs, protocol.SendBatchMessage, h.send.Send)
 	remoting.On(rs, protocol.QueryMessage, l.query, h.query.Message)                                                      // 12
 	remoting.On(rs, protocol.QueryConsumerOffset, l.consumer, h.progress.Query)                                           // 14
 	remoting.On(rs, protocol.UpdateConsumerOffset, l.consumer, h.progress.Update)                                         // 15

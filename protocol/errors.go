@@ -43,3 +43,6 @@ func CodeOf(err error) ResponseCode {
 	}
 	return SystemError
 }
+
+// FAQ stands at the end of some remarks (FAQUrl): clients print it.
+const FAQ = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."

@@ -18,13 +18,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/merlinmq/merlin/broker/prepare"
-	"github.com/merlinmq/merlin/broker/stats"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
@@ -37,15 +34,12 @@ import (
 const (
 	tick      = 100 * time.Millisecond // between looks at the queues
 	batchSize = 64                     // deliveries that go into the store together
-
-	consumerGroup = "SCHEDULE_CONSUMER" // the group that statistics name as the reader of the schedule topic
 )
 
 // Store is what delivery needs of the message store.
 type Store interface {
 	Entries(topic string, queueID int32, from int64, max int) ([]store.QueueEntry, error)
 	RecordAt(phyOffset int64) ([]byte, error)
-	PutBatch(puts []*store.Put)
 	MinOffset(topic string, queueID int32) int64
 	MaxOffset(topic string, queueID int32) int64
 	MaxPhyOffset() int64
@@ -55,14 +49,14 @@ type Store interface {
 // Options configure a Service.
 type Options struct {
 	Store  Store
-	Levels prepare.Levels
+	Put    *put.Pipeline
+	Levels put.Levels
 	Files  configfile.Files
 	Path   string // of delayOffset.json
 	// PersistEvery is flushDelayOffsetInterval, 0 means 10 s.
 	PersistEvery time.Duration
 	Clock        clock.Clock
 	Logger       *slog.Logger
-	Stats        *stats.Manager // nil: nothing is counted
 	// Count says whether deliveries are counted (enableScheduleMessageStats); it is
 	// asked at each, and must not block. nil: they are.
 	Count func() bool
@@ -117,7 +111,7 @@ func Load(opts Options) (*Service, error) {
 	s.version, s.saved = f.DataVersion, f.DataVersion.Counter
 	maps.Copy(s.offsets, f.OffsetTable)
 	for level := 1; level <= len(opts.Levels); level++ {
-		q := prepare.QueueOf(level)
+		q := put.QueueOf(level)
 		low, high := opts.Store.MinOffset(topic.Schedule, q), opts.Store.MaxOffset(topic.Schedule, q)
 		at, known := s.offsets[level]
 		if next := min(max(at, low), high); known && next != at {
@@ -154,7 +148,7 @@ func (s *Service) Offsets() map[int]string {
 	defer s.mu.Unlock()
 	out := make(map[int]string, len(s.offsets))
 	for level, offset := range s.offsets {
-		out[level] = fmt.Sprintf("%d,%d", offset, s.opts.Store.MaxOffset(topic.Schedule, prepare.QueueOf(level)))
+		out[level] = fmt.Sprintf("%d,%d", offset, s.opts.Store.MaxOffset(topic.Schedule, put.QueueOf(level)))
 	}
 	return out
 }
@@ -171,7 +165,7 @@ func (s *Service) watch(wake []chan struct{}) {
 		case <-t.C():
 		}
 		for i, w := range wake {
-			if level := i + 1; s.offset(level) < s.opts.Store.MaxOffset(topic.Schedule, prepare.QueueOf(level)) {
+			if level := i + 1; s.offset(level) < s.opts.Store.MaxOffset(topic.Schedule, put.QueueOf(level)) {
 				select {
 				case w <- struct{}{}:
 				default: // it is at work
@@ -207,7 +201,7 @@ func (s *Service) stopped() bool {
 // deliverSome delivers a batch of due messages of a level and reports whether
 // more may be due.
 func (s *Service) deliverSome(level int) bool {
-	q := prepare.QueueOf(level)
+	q := put.QueueOf(level)
 	at := s.offset(level)
 	entries, err := s.opts.Store.Entries(topic.Schedule, q, at, batchSize)
 	if err != nil && len(entries) == 0 {
@@ -254,8 +248,8 @@ func (s *Service) deliverSome(level int) bool {
 
 // delivery is a message on its way to its real topic, from an offset of its level.
 type delivery struct {
-	put *store.Put
-	at  int64
+	draft *put.Draft
+	at    int64
 }
 
 // put stores messages and waits until they are stored. refused is the offset of
@@ -266,44 +260,33 @@ func (s *Service) put(level int, ds []delivery) (refused int64, ok bool) {
 	}
 	var wait sync.WaitGroup
 	wait.Add(len(ds))
-	puts := make([]*store.Put, len(ds))
-	for i, d := range ds {
-		d.put.Done = func(*store.Put) { wait.Done() }
-		puts[i] = d.put
+	b := s.opts.Put.Batch()
+	for _, d := range ds {
+		d.draft.Then = func(*put.Draft) { wait.Done() }
+		if s.opts.Count == nil || s.opts.Count() {
+			d.draft.Counts = put.AsDelivery(level)
+		}
+		b.Add(d.draft)
 	}
-	s.opts.Store.PutBatch(puts)
+	b.Put()
 	wait.Wait()
-	for i, p := range puts {
-		switch st := p.Result.Status; st {
-		case store.PutOK, store.FlushDiskTimeout, store.FlushSlaveTimeout, store.SlaveNotAvailable:
-			s.count(level, p)
-		case store.MessageIllegal, store.PropertiesSizeExceeded:
-			s.opts.Logger.Error("a scheduled message cannot be delivered", "level", level, "topic", p.Msg.Topic, "status", st, "err", p.Result.Err)
+	for _, d := range ds {
+		switch res := &d.draft.Result; {
+		case put.Stored(res.Status):
+		case put.ForGood(res.Status):
+			s.opts.Logger.Error("a scheduled message cannot be delivered", "level", level, "topic", d.draft.Msg.Topic, "status", res.Status, "err", res.Err)
 		default:
-			s.opts.Logger.Warn("scheduled messages wait: the store refused them", "level", level, "status", st, "err", p.Result.Err)
-			return ds[i].at, true
+			s.opts.Logger.Warn("scheduled messages wait: the store refused them", "level", level, "status", res.Status, "err", res.Err)
+			return d.at, true
 		}
 	}
 	return 0, false
 }
 
-// count keeps the statistics of a delivery: it is got from the schedule topic and
-// put to the real one (ScheduleMessageService.PutResultProcess.onSuccess).
-func (s *Service) count(level int, p *store.Put) {
-	m := s.opts.Stats
-	if m == nil || s.opts.Count != nil && !s.opts.Count() {
-		return
-	}
-	n, size := int64(p.Result.Messages), int64(p.Result.Bytes)
-	m.GotFromQueue(topic.Schedule, prepare.QueueOf(level), consumerGroup, n, size)
-	m.GotInternally(topic.Schedule, consumerGroup, n, size)
-	m.Stored(p.Msg.Topic, n, size)
-}
-
-// redeliver builds the record under the real topic. The properties keep DELAY,
+// redeliver makes a draft of the record under the real topic. The properties keep DELAY,
 // REAL_TOPIC and REAL_QID as Java's do. nil means that there is nothing to
 // deliver, which is logged; an error, that the record cannot be read now.
-func (s *Service) redeliver(level int, e store.QueueEntry) (*store.Put, error) {
+func (s *Service) redeliver(level int, e store.QueueEntry) (*put.Draft, error) {
 	if e.Filler() {
 		s.opts.Logger.Error("a scheduled message is missing in its queue", "level", level, "queueOffset", e.QueueOffset)
 		return nil, nil
@@ -321,19 +304,14 @@ func (s *Service) redeliver(level int, e store.QueueEntry) (*store.Put, error) {
 		s.opts.Logger.Error("a scheduled message is unreadable", "level", level, "queueOffset", e.QueueOffset, "err", err)
 		return nil, nil
 	}
-	name, ok := message.Get(m.Properties, message.PropertyRealTopic)
-	qid, _ := message.Get(m.Properties, message.PropertyRealQueueID)
-	queueID, err := strconv.ParseInt(qid, 10, 32)
-	if !ok || err != nil || name == topic.TransHalf {
-		s.opts.Logger.Error("a scheduled message has no valid real topic", "level", level, "queueOffset", e.QueueOffset, "topic", name, "queue", qid)
+	d := put.Again(&m)
+	if !d.Real() || d.Msg.Topic == topic.TransHalf {
+		name, _ := d.Props.Get(message.PropertyRealTopic)
+		queueID, _ := d.Props.Get(message.PropertyRealQueueID)
+		s.opts.Logger.Error("a scheduled message has no valid real topic", "level", level, "queueOffset", e.QueueOffset, "topic", name, "queue", queueID)
 		return nil, nil
 	}
-	m.Topic, m.QueueID = strings.Clone(name), int32(queueID)
-	m.TagsCode = 0
-	if tags, ok := message.Get(m.Properties, message.PropertyTags); ok {
-		m.TagsCode = message.TagsHash(tags)
-	}
-	return &store.Put{Msg: m}, nil
+	return d, nil
 }
 
 func (s *Service) offset(level int) int64 {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/compat/clock"
@@ -46,13 +46,15 @@ func (f *fakeStore) scheduleAt(t *testing.T, level int, body string, due int64) 
 	host := netip.MustParseAddrPort("127.0.0.1:1")
 	m := message.Message{Topic: "T", QueueID: 2, Body: []byte(body), BornHost: host, StoreHost: host,
 		Properties: message.AppendProperty(nil, "TAGS", "a")}
-	levels.Schedule(&m, level)
-	rec, err := message.Append(nil, &m)
+	d := put.Again(&m)
+	levels.Schedule(d, level)
+	d.Encode()
+	rec, err := message.Append(nil, &d.Msg)
 	require.NoError(t, err)
 	if f.records == nil {
 		f.records, f.scheduled = map[int64][]byte{}, map[int32][]store.QueueEntry{}
 	}
-	q := prepare.QueueOf(level)
+	q := put.QueueOf(level)
 	f.records[f.phy] = rec
 	f.scheduled[q] = append(f.scheduled[q], store.QueueEntry{PhyOffset: f.phy, Size: int32(len(rec)), TagsCode: due, QueueOffset: f.min + int64(len(f.scheduled[q]))})
 	f.phy += int64(len(rec))
@@ -129,7 +131,7 @@ func (f *fakeStore) set(change func()) {
 	change()
 }
 
-var levels = prepare.Levels{time.Second, 2 * time.Second}
+var levels = put.Levels{time.Second, 2 * time.Second}
 
 type rig struct {
 	*Service
@@ -147,7 +149,7 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) load(t *testing.T) {
 	var err error
-	r.Service, err = Load(Options{Store: r.store, Levels: levels, Stats: r.stats, Files: r.files, Path: "delayOffset.json",
+	r.Service, err = Load(Options{Store: r.store, Put: put.New(put.Options{Store: r.store, Levels: levels, Stats: r.stats}), Levels: levels, Files: r.files, Path: "delayOffset.json",
 		Clock: r.clock, PersistEvery: time.Hour})
 	require.NoError(t, err)
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
 	"github.com/merlinmq/merlin/protocol/message"
@@ -22,7 +22,7 @@ import (
 // before, and its offset moves over none.
 func TestDeliver_EveryReadFails(t *testing.T) {
 	host := netip.MustParseAddrPort("127.0.0.1:1")
-	levels := prepare.Levels{time.Second}
+	levels := put.Levels{time.Second}
 	want := []string{"a", "b", "c", "d", "e"}
 	for n := int64(1); ; n++ {
 		var at, seen atomic.Int64 // at is 0 while nothing fails
@@ -43,12 +43,13 @@ func TestDeliver_EveryReadFails(t *testing.T) {
 		st := open()
 		for _, text := range want {
 			m := message.Message{Topic: "T", QueueID: 2, Body: []byte(text), BornHost: host, StoreHost: host}
-			levels.Schedule(&m, 1)
-			require.Equal(t, store.PutOK, st.Put(&store.Put{Msg: m}).Status)
+			d := put.Again(&m)
+			d.Delay = 1
+			require.Equal(t, store.PutOK, put.New(put.Options{Store: st, Levels: levels}).Put(d).Status)
 		}
 		require.NoError(t, st.Close()) // so that everything is in files
 		st = open()
-		s, err := Load(Options{Store: st, Levels: levels, Files: configfile.NewMemory(), Path: "delayOffset.json", Clock: now})
+		s, err := Load(Options{Store: st, Put: put.New(put.Options{Store: st, Levels: levels}), Levels: levels, Files: configfile.NewMemory(), Path: "delayOffset.json", Clock: now})
 		require.NoError(t, err)
 		now.Advance(2 * time.Second)
 		at.Store(n)

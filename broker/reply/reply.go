@@ -15,9 +15,7 @@ import (
 	"github.com/merlinmq/merlin/broker/client"
 	"github.com/merlinmq/merlin/broker/cluster"
 	"github.com/merlinmq/merlin/broker/config"
-	"github.com/merlinmq/merlin/broker/intake"
-	"github.com/merlinmq/merlin/broker/prepare"
-	"github.com/merlinmq/merlin/broker/stats"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/protocol"
@@ -31,18 +29,12 @@ import (
 // pushTimeout bounds the wait for the asking client (Broker2Client.callClient).
 const pushTimeout = 10 * time.Second
 
-// Store is what keeping replies needs of the message store.
-type Store interface {
-	Put(p *store.Put) store.PutResult
-}
-
 // Deps are what the handler stands on.
 type Deps struct {
 	Config    *config.Holder
 	Topics    *topic.Table
 	Producers *client.Producers
-	Store     Store
-	Stats     *stats.Manager
+	Put       *put.Pipeline
 	Clock     clock.Clock
 	Logger    *slog.Logger
 	// Rand gives a random number below n.
@@ -65,10 +57,10 @@ func New(d Deps) *Handler { return &Handler{Deps: d} }
 func (h *Handler) Send(r *remoting.Request) (*remoting.Answer, error) {
 	cfg := h.Config.Get()
 	var q header.SendMessageRequestV2
-	if err := intake.Decode(r.Cmd, &q); err != nil {
-		return intake.Refuse(cfg, protocol.SystemError, err.Error()), nil
+	if err := put.Decode(r.Cmd, &q); err != nil {
+		return put.Refuse(cfg, protocol.SystemError, err.Error()), nil
 	}
-	gate := intake.Gate{Config: cfg, Topics: h.Topics, Clock: h.Clock, Rand: h.Rand}
+	gate := put.Gate{Config: cfg, Topics: h.Topics, Clock: h.Clock, Rand: h.Rand}
 	passed, refused := gate.Check(r, &q)
 	if refused != nil {
 		return refused, nil
@@ -82,11 +74,15 @@ func (h *Handler) Send(r *remoting.Request) (*remoting.Answer, error) {
 
 // handle pushes a reply that passed the checks, and stores it when that is wanted.
 func (h *Handler) handle(cfg *config.Config, r *remoting.Request, q *header.SendMessageRequestV2, name string, queueID int32) *remoting.Answer {
-	ext := intake.RegionFields(cfg)
-	q.Properties = wire.Some(string(prepare.With(q.Properties.V, ext[0].Key, ext[0].Value, ext[1].Key, ext[1].Value)))
+	ext := put.RegionFields(cfg)
+	var d put.Draft
+	d.Props.Read(q.Properties.V)
+	for _, f := range ext {
+		d.Props.Set(f.Key, f.Value)
+	}
 	a, result := &remoting.Answer{Ext: ext[:]}, &header.SendMessageResponse{}
 	a.Header = result
-	if remark := h.push(r, q); remark != "" {
+	if remark := h.push(r, q, &d); remark != "" {
 		a.Code, a.Remark, a.HasRemark = protocol.SystemError, remark, true
 	} else {
 		// There is no stored message to name, but clients want the fields.
@@ -95,10 +91,9 @@ func (h *Handler) handle(cfg *config.Config, r *remoting.Request, q *header.Send
 	if !cfg.StoreReplyMessageEnable {
 		return a
 	}
-	if res := h.keep(r, q, name, queueID); res.Status <= store.SlaveNotAvailable {
+	if res := h.keep(r, q, &d, name, queueID); put.Stored(res.Status) {
 		result.MsgID = wire.Some(message.OffsetMessageID(h.StoreHost, res.PhyOffset))
 		result.QueueID, result.QueueOffset = wire.Some(queueID), wire.Some(res.QueueOffset)
-		h.Stats.Stored(name, 1, int64(res.Bytes))
 	} else {
 		h.Logger.Warn("a reply was not stored", "status", res.Status, "err", res.Err)
 	}
@@ -107,8 +102,8 @@ func (h *Handler) handle(cfg *config.Config, r *remoting.Request, q *header.Send
 
 // push hands the reply to the client that waits for it. "" means that it took
 // it, anything else is the remark of the answer.
-func (h *Handler) push(r *remoting.Request, q *header.SendMessageRequestV2) (remark string) {
-	to, ok := message.Get([]byte(q.Properties.V), message.PropertyMessageReplyToClient)
+func (h *Handler) push(r *remoting.Request, q *header.SendMessageRequestV2, d *put.Draft) (remark string) {
+	to, ok := d.Props.Get(message.PropertyMessageReplyToClient)
 	if !ok {
 		return "reply message properties[" + message.PropertyMessageReplyToClient + "] is null"
 	}
@@ -117,10 +112,12 @@ func (h *Handler) push(r *remoting.Request, q *header.SendMessageRequestV2) (rem
 		return "push reply message fail, channel of <" + to + "> not found."
 	}
 	now := h.Clock.NowMillis()
-	props := prepare.With(q.Properties.V, message.PropertyPushReplyTime, strconv.FormatInt(now, 10))
+	var props message.PropertyView // the stored reply has not this time
+	props.Read(string(d.Props.Append(nil)))
+	props.Set(message.PropertyPushReplyTime, strconv.FormatInt(now, 10))
 	p := &header.ReplyMessageRequest{
 		ProducerGroup: q.ProducerGroup, Topic: q.Topic, DefaultTopic: q.DefaultTopic, DefaultTopicQueueNums: q.DefaultTopicQueueNums,
-		QueueID: q.QueueID, SysFlag: q.SysFlag, BornTimestamp: q.BornTimestamp, Flag: q.Flag, Properties: wire.Some(string(props)),
+		QueueID: q.QueueID, SysFlag: q.SysFlag, BornTimestamp: q.BornTimestamp, Flag: q.Flag, Properties: wire.Some(string(props.Append(nil))),
 		ReconsumeTimes: q.ReconsumeTimes, UnitMode: q.UnitMode.Or(false),
 		BornHost: wire.Some(r.Peer.RemoteAddr().String()), StoreHost: wire.Some(h.StoreHost.String()), StoreTimestamp: now,
 	}
@@ -139,9 +136,11 @@ func (h *Handler) push(r *remoting.Request, q *header.SendMessageRequestV2) (rem
 }
 
 // keep stores the reply as it came.
-func (h *Handler) keep(r *remoting.Request, q *header.SendMessageRequestV2, name string, queueID int32) store.PutResult {
-	return h.Store.Put(&store.Put{Msg: message.Message{
-		Topic: name, QueueID: queueID, Flag: q.Flag.V, Body: r.Cmd.Body, Properties: []byte(q.Properties.V),
+func (h *Handler) keep(r *remoting.Request, q *header.SendMessageRequestV2, d *put.Draft, name string, queueID int32) *store.PutResult {
+	d.Msg = message.Message{
+		Topic: name, QueueID: queueID, Flag: q.Flag.V, Body: r.Cmd.Body,
 		BornTimestamp: q.BornTimestamp.V, BornHost: r.Peer.RemoteAddr(), StoreHost: h.StoreHost, ReconsumeTimes: q.ReconsumeTimes.V,
-	}})
+	}
+	d.Counts = put.AsPut(name)
+	return h.Put.Put(d)
 }

@@ -4,8 +4,7 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/merlinmq/merlin/broker/intake"
-	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -28,7 +27,7 @@ func (h *Handler) Back(r *remoting.Request, q *header.ConsumerSendMsgBackRequest
 		return nil, err
 	}
 	if g == nil {
-		return nil, protocol.Errorf(protocol.SubscriptionGroupNotExist, "subscription group not exist, %s %s", q.Group.V, intake.FAQ)
+		return nil, protocol.Errorf(protocol.SubscriptionGroupNotExist, "subscription group not exist, %s %s", q.Group.V, protocol.FAQ)
 	}
 	if cfg.BrokerPermission&topic.PermWrite == 0 {
 		return nil, protocol.Errorf(protocol.NoPermission, "the broker[%s] sending message is forbidden", cfg.BrokerIP1)
@@ -74,56 +73,44 @@ func (h *Handler) putBack(r *remoting.Request, q *header.ConsumerSendMsgBackRequ
 	if r.Cmd.Version >= version349 && q.MaxReconsumeTimes.Set {
 		limit = q.MaxReconsumeTimes.V
 	}
-	origin := m.Topic
-	props := string(m.Properties)
-	if was, ok := message.Get(m.Properties, message.PropertyRetryTopic); ok {
+	d, origin := put.Again(m), m.Topic
+	if was, ok := d.Props.Get(message.PropertyRetryTopic); ok {
 		origin = was
 	} else {
-		props = string(prepare.With(props, message.PropertyRetryTopic, m.Topic))
+		d.Props.Add(message.PropertyRetryTopic, m.Topic)
 	}
-	if id, ok := message.Get(m.Properties, message.PropertyOriginMessageID); !ok || id == "" {
-		props = string(prepare.With(props, message.PropertyOriginMessageID, message.OffsetMessageID(m.StoreHost, m.PhyOffset)))
+	if id, ok := d.Props.Get(message.PropertyOriginMessageID); !ok || id == "" {
+		d.Props.Set(message.PropertyOriginMessageID, message.OffsetMessageID(m.StoreHost, m.PhyOffset))
 	}
 	level := int(q.DelayLevel.V)
 	dead := m.ReconsumeTimes >= limit || level < 0
-	m.Topic = retry.TopicName
+	d.Msg.Topic = retry.TopicName
 	if dead {
 		level = 0
 		tc, made := h.Topics.CreateForGroup(topic.DLQ(g.GroupName), 1, topic.PermRead|topic.PermWrite, 0, false)
 		created = made
-		m.Topic, m.QueueID = tc.TopicName, 0
+		d.Msg.Topic, d.Msg.QueueID = tc.TopicName, 0
 	} else if level == 0 {
 		level = 3 + int(m.ReconsumeTimes)
 	}
-	m.Properties = prepare.With(props, message.PropertyDelayLevel, strconv.Itoa(level), message.PropertyWait, "false")
-	m.ReconsumeTimes++
-	m.StoreHost = h.StoreHost
-	if tags, ok := message.Get(m.Properties, message.PropertyTags); ok {
-		m.TagsCode = message.TagsHash(tags)
-	}
-	if topic.IsRetry(m.Topic) && len(m.Topic) > topic.MaxRetryLength {
+	d.Props.Set(message.PropertyDelayLevel, strconv.Itoa(level))
+	d.Props.Set(message.PropertyWait, "false")
+	d.Delay, d.Counts = level, put.AsSendBack()
+	d.Msg.ReconsumeTimes++
+	d.Msg.StoreHost = h.StoreHost
+	if topic.IsRetry(d.Msg.Topic) && len(d.Msg.Topic) > topic.MaxRetryLength {
 		// Behind the schedule topic the store would not see it, and the delivery fail.
 		return created, protocol.Errorf(protocol.SystemError, "%s", store.MessageIllegal)
 	}
-	if level > 0 {
-		h.Levels.Schedule(m, level)
-	}
-	res := h.Store.Put(&store.Put{Msg: *m})
-	if res.Status != store.PutOK {
+	if res := h.Put.Put(d); res.Status != store.PutOK {
 		return created, protocol.Errorf(protocol.SystemError, "%s", res.Status)
 	}
-	h.countBack(r, q, m, &res, origin, dead)
+	h.countBack(r, q, m, origin, dead)
 	return created, nil
 }
 
-// countBack keeps the statistics of a message that was sent back from a topic:
-// Java counts the put only while the message waits in the schedule topic.
-func (h *Handler) countBack(r *remoting.Request, q *header.ConsumerSendMsgBackRequest, m *message.Message, res *store.PutResult, origin string, dead bool) {
-	if m.Topic == topic.Schedule {
-		n, size := int64(res.Messages), int64(res.Bytes)
-		h.Stats.StoredInternally(m.Topic, n, size)
-		h.Stats.StoredInQueue(m.Topic, m.QueueID, n, size)
-	}
+// countBack counts a message of a topic as sent back, and as a dead letter.
+func (h *Handler) countBack(r *remoting.Request, q *header.ConsumerSendMsgBackRequest, m *message.Message, origin string, dead bool) {
 	h.Stats.SentBack(origin, q.Group.V)
 	if !dead {
 		return
@@ -133,5 +120,5 @@ func (h *Handler) countBack(r *remoting.Request, q *header.ConsumerSendMsgBackRe
 		owner = "null"
 	}
 	h.Stats.SentToDLQ(owner, q.OriginTopic.Or("null"), q.Group.V)
-	h.Logger.Info("message became a dead letter", "group", q.Group.V, "topic", origin, "offset", q.Offset.V, "reconsumeTimes", m.ReconsumeTimes-1)
+	h.Logger.Info("message became a dead letter", "group", q.Group.V, "topic", origin, "offset", q.Offset.V, "reconsumeTimes", m.ReconsumeTimes)
 }

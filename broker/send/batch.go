@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"github.com/merlinmq/merlin/broker/config"
-	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
@@ -31,35 +31,34 @@ var errBatchTooLarge = errors.New("send: the records of the batch are too large 
 func (h *Handler) acceptBatch(cfg *config.Config, r *remoting.Request, o *one, tc *body.TopicConfig) *remoting.Answer {
 	q := &o.header
 	if len(o.topic) > topic.MaxLength {
-		return h.refuse(cfg, protocol.MessageIllegal, "message topic length too long "+strconv.Itoa(len(o.topic)))
+		return put.Refuse(cfg, protocol.MessageIllegal, "message topic length too long "+strconv.Itoa(len(o.topic)))
 	}
 	if topic.IsRetry(o.topic) {
-		return h.refuse(cfg, protocol.MessageIllegal, "batch request does not support retry group "+o.topic)
+		return put.Refuse(cfg, protocol.MessageIllegal, "batch request does not support retry group "+o.topic)
 	}
-	seen := prepare.Scan(q.Properties.V)
-	delay, err := delayLevel(seen.Delay)
+	o.Read(q.Properties.V)
+	delay, err := delayLevel(o.Asks.Delay)
 	if err != nil {
-		return h.refuse(cfg, protocol.SystemError, err.Error())
+		return put.Refuse(cfg, protocol.SystemError, err.Error())
 	}
 	if delay > 0 || q.SysFlag.V&message.SysFlagTransactionMask != 0 {
-		return h.refuse(cfg, protocol.MessageIllegal, illegalRemark(cfg))
+		return put.Refuse(cfg, protocol.MessageIllegal, put.IllegalRemark(cfg))
 	}
 	if len(r.Cmd.Body) > int(cfg.MaxMessageSize) {
-		return h.refuse(cfg, protocol.MessageIllegal, illegalRemark(cfg))
+		return put.Refuse(cfg, protocol.MessageIllegal, put.IllegalRemark(cfg))
 	}
-	o.put.Msg = message.Message{
+	o.Msg = message.Message{
 		Topic: o.topic, QueueID: o.queueID, Flag: q.Flag.V, SysFlag: q.SysFlag.V,
 		BornTimestamp: q.BornTimestamp.V, BornHost: r.Peer.RemoteAddr(), StoreHost: h.StoreHost,
 		ReconsumeTimes: q.ReconsumeTimes.V,
 	}
 	if tc.TopicFilterType == body.MultiTag {
-		o.put.Msg.SysFlag |= message.SysFlagMultiTags
+		o.Msg.SysFlag |= message.SysFlagMultiTags
 	}
-	added := prepare.Added{Region: cfg.RegionID, TraceOn: cfg.TraceOn, Cluster: cfg.BrokerClusterName}
-	none := prepare.Seen{}
+	added := put.Added{Region: cfg.RegionID, TraceOn: cfg.TraceOn, Cluster: cfg.BrokerClusterName}
 	// The header's properties stand in every record: what a short frame would grow
 	// to is known before anything is built.
-	common := added.Append(nil, q.Properties.V, &none, "")
+	common := added.Append(append([]byte(nil), q.Properties.V...))
 	most, size := maxGrowth*int(cfg.MaxMessageSize)+encodeSlack, 0
 	err = message.DecodeBatchBody(r.Cmd.Body, func(e message.BatchEntry) error {
 		size += recordFixed + len(o.topic) + len(e.Body) + len(e.Properties) + len(common)
@@ -78,17 +77,16 @@ func (h *Handler) acceptBatch(cfg *config.Config, r *remoting.Request, o *one, t
 		return nil
 	})
 	if errors.Is(err, errBatchTooLarge) {
-		return h.refuse(cfg, protocol.SystemError, fmt.Sprintf("the records of the batch, each with the %d bytes of properties "+
+		return put.Refuse(cfg, protocol.SystemError, fmt.Sprintf("the records of the batch, each with the %d bytes of properties "+
 			"that they share, would have more than %d bytes together", len(common), most))
 	}
 	if err != nil {
-		return h.refuse(cfg, protocol.MessageIllegal, "the batch body is malformed: "+err.Error())
+		return put.Refuse(cfg, protocol.MessageIllegal, "the batch body is malformed: "+err.Error())
 	}
 	if len(o.entries) == 0 {
-		return h.refuse(cfg, protocol.MessageIllegal, illegalRemark(cfg))
+		return put.Refuse(cfg, protocol.MessageIllegal, put.IllegalRemark(cfg))
 	}
-	o.uniqKey = append(o.uniqKey, seen.UniqKey...) // the batch's own; none without it
-	o.put.Batch = o.entries
-	o.put.Done, o.put.Arg = completed, o
+	o.uniqKey = append(o.uniqKey, o.Asks.UniqKey...) // the batch's own; none without it
+	o.Batch = o.entries
 	return nil
 }

@@ -19,7 +19,7 @@ func TestRefused_OneLineASecond(t *testing.T) {
 	c := clock.NewManual(time.UnixMilli(1_000_000))
 	h := New(Deps{Clock: c, Logger: slog.New(slog.NewTextHandler(&out, nil))})
 	o := &one{topic: "T"}
-	o.put.Result = store.PutResult{Err: errors.New("no room")}
+	o.Result = store.PutResult{Err: errors.New("no room")}
 	for range 100 {
 		h.refused(o, "full")
 	}
@@ -29,7 +29,7 @@ func TestRefused_OneLineASecond(t *testing.T) {
 	require.Equal(t, 2, strings.Count(out.String(), "send refused"))
 	require.Contains(t, out.String(), "more=99")
 
-	o.put.Result.Err = nil // refused by a status that explains itself
+	o.Result.Err = nil // refused by a status that explains itself
 	h.refused(o, "full")
 	c.Advance(time.Second)
 	h.refused(o, "full")

@@ -19,8 +19,7 @@ import (
 	"github.com/merlinmq/merlin/broker/cluster"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/group"
-	"github.com/merlinmq/merlin/broker/intake"
-	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/compat/clock"
@@ -30,7 +29,6 @@ import (
 	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/protocol/wire"
 	"github.com/merlinmq/merlin/remoting"
-	"github.com/merlinmq/merlin/store"
 )
 
 // version349 is MQVersion V3_4_9: from here on clients send maxReconsumeTimes.
@@ -38,8 +36,6 @@ const version349 = 121
 
 // Store is what sending needs of the message store.
 type Store interface {
-	PutBatch(puts []*store.Put)
-	Put(p *store.Put) store.PutResult
 	RecordAt(phyOffset int64) ([]byte, error)
 	// Writable says why nothing can be stored, or nil.
 	Writable() error
@@ -52,9 +48,9 @@ type Deps struct {
 	Groups *group.Table
 	Locks  *client.Locks
 	Store  Store
+	Put    *put.Pipeline
 	Stats  *stats.Manager
-	Levels prepare.Levels
-	IDs    *prepare.IDs
+	IDs    *put.IDs
 	Clock  clock.Clock
 	Logger *slog.Logger
 	// Rand gives a random number below n.
@@ -68,38 +64,27 @@ type Deps struct {
 // Handler handles the send codes.
 type Handler struct {
 	Deps
-	pool sync.Pool // *batch
 
 	complained atomic.Int64 // ms, when a refusal was logged last
 	silent     atomic.Int64 // refusals since
 }
 
 // New makes a handler.
-func New(d Deps) *Handler {
-	h := &Handler{Deps: d}
-	h.pool.New = func() any { return &batch{} }
-	return h
-}
-
-// batch is the working memory of one wake-up.
-type batch struct {
-	puts []*store.Put
-}
+func New(d Deps) *Handler { return &Handler{Deps: d} }
 
 // one is a message (or a batch request) on its way into the store. It is reused
 // when it was answered; what it keeps over that time is its own memory.
 type one struct {
+	put.Draft
 	h       *Handler
-	put     store.Put
 	to      remoting.ReplyTo
 	header  header.SendMessageRequestV2
-	props   []byte
+	props   []byte // of the entries of a batch
 	uniqKey []byte
 	entries []message.BatchEntry
 	queueID int32
 	topic   string // canonical name, not the frame's
 	created bool   // the send made the topic
-	arrived int64  // ms
 
 	// The answer, here so that it needs no memory of its own.
 	reply  remoting.Answer
@@ -113,30 +98,49 @@ var ones = sync.Pool{New: func() any { return &one{} }}
 // Sends handles neighbouring SEND_MESSAGE, SEND_MESSAGE_V2 and
 // SEND_BATCH_MESSAGE requests of a connection in their order.
 func (h *Handler) Sends(rs []*remoting.Request) {
-	b := h.pool.Get().(*batch)
-	cfg := h.Config.Get()
+	cfg, b := h.Config.Get(), h.Put.Batch()
 	for _, r := range rs {
 		o := ones.Get().(*one)
-		o.h, o.to, o.arrived = h, r.To(), r.Arrived
-		if a := h.accept(cfg, r, o); a != nil {
-			o.to.Send(a)
-			o.release()
+		if err := put.Decode(r.Cmd, &o.header); err != nil {
+			o.h, o.to = h, r.To()
+			o.refuse(put.Refuse(cfg, protocol.SystemError, err.Error()))
 			continue
 		}
-		b.puts = append(b.puts, &o.put)
+		h.enter(cfg, b, r, o)
 	}
-	if len(b.puts) > 0 {
-		h.Store.PutBatch(b.puts)
-	}
-	clear(b.puts)
-	b.puts = b.puts[:0]
-	h.pool.Put(b)
+	b.Put()
 }
 
-// completed is the Done of every put.
-func completed(p *store.Put) {
-	o := p.Arg.(*one)
-	if o.created {
+// Send handles a SEND_MESSAGE_V2, or a SEND_BATCH_MESSAGE, with its header decoded: one
+// of a caller inside the process, which has no neighbours.
+func (h *Handler) Send(r *remoting.Request, q *header.SendMessageRequestV2) (*remoting.Answer, error) {
+	b, o := h.Put.Batch(), ones.Get().(*one)
+	o.header = *q
+	h.enter(h.Config.Get(), b, r, o)
+	b.Put()
+	return nil, nil
+}
+
+// enter checks a request and adds it to the batch, or refuses it.
+func (h *Handler) enter(cfg *config.Config, b *put.Batch, r *remoting.Request, o *one) {
+	o.h, o.to = h, r.To()
+	if a := h.accept(cfg, r, o); a != nil {
+		o.refuse(a)
+		return
+	}
+	o.Then, o.Owner, o.Counts = completed, o, put.AsSend(o.queueID, r.Arrived)
+	b.Add(&o.Draft)
+}
+
+func (o *one) refuse(a *remoting.Answer) {
+	o.to.Send(a)
+	o.release()
+}
+
+// completed is the Then of every draft.
+func completed(d *put.Draft) {
+	o := d.Owner.(*one)
+	if o.created && put.Stored(o.Result.Status) {
 		o.h.Told.Then(o.answer)
 		return
 	}
@@ -144,7 +148,7 @@ func completed(p *store.Put) {
 }
 
 func (o *one) release() {
-	o.put = store.Put{}
+	o.Draft.Reset()
 	o.props, o.uniqKey, o.msgID = o.props[:0], o.uniqKey[:0], o.msgID[:0]
 	clear(o.entries)
 	o.entries = o.entries[:0]
@@ -155,37 +159,33 @@ func (o *one) release() {
 	ones.Put(o)
 }
 
-// accept checks a request and fills o.put. A non-nil answer refuses it.
+// accept checks a request and fills the draft. A non-nil answer refuses it.
 func (h *Handler) accept(cfg *config.Config, r *remoting.Request, o *one) *remoting.Answer {
-	if err := intake.Decode(r.Cmd, &o.header); err != nil {
-		return h.refuse(cfg, protocol.SystemError, err.Error())
-	}
-	q := &o.header
-	gate := intake.Gate{Config: cfg, Topics: h.Topics, Clock: h.Clock, Rand: h.Rand}
-	passed, a := gate.Check(r, q)
+	gate := put.Gate{Config: cfg, Topics: h.Topics, Clock: h.Clock, Rand: h.Rand}
+	passed, a := gate.Check(r, &o.header)
 	if a != nil {
 		return a
 	}
 	o.topic, o.queueID, o.created = passed.Topic.TopicName, passed.QueueID, passed.Created
-	if q.Batch.Or(false) {
+	if o.header.Batch.Or(false) {
 		return h.acceptBatch(cfg, r, o, passed.Topic)
 	}
 	return h.acceptSingle(cfg, r, o, passed.Topic)
 }
 
-// acceptSingle builds the record of one message.
+// acceptSingle fills the draft of one message.
 func (h *Handler) acceptSingle(cfg *config.Config, r *remoting.Request, o *one, tc *body.TopicConfig) *remoting.Answer {
-	q, text := &o.header, o.header.Properties.V
-	seen := prepare.Scan(text)
-	delay, err := delayLevel(seen.Delay)
+	q := &o.header
+	o.Read(q.Properties.V)
+	delay, err := delayLevel(o.Asks.Delay)
 	if err != nil {
-		return h.refuse(cfg, protocol.SystemError, err.Error())
+		return put.Refuse(cfg, protocol.SystemError, err.Error())
 	}
-	m := &o.put.Msg
+	m := &o.Msg
 	*m = message.Message{
 		Topic: o.topic, QueueID: o.queueID, Flag: q.Flag.V, SysFlag: q.SysFlag.V, Body: r.Cmd.Body,
 		BornTimestamp: q.BornTimestamp.V, BornHost: r.Peer.RemoteAddr(), StoreHost: h.StoreHost,
-		ReconsumeTimes: q.ReconsumeTimes.V, TagsCode: message.TagsHash(seen.Tags),
+		ReconsumeTimes: q.ReconsumeTimes.V, TagsCode: message.TagsHash(o.Asks.Tags),
 	}
 	if tc.TopicFilterType == body.MultiTag {
 		m.SysFlag |= message.SysFlagMultiTags
@@ -197,54 +197,25 @@ func (h *Handler) acceptSingle(cfg *config.Config, r *remoting.Request, o *one, 
 		}
 		if dead {
 			delay = 0
-			text = string(prepare.With(text, message.PropertyDelayLevel, "-1"))
-			seen = prepare.Scan(text)
+			o.Props.Set(message.PropertyDelayLevel, "-1")
 		}
 	}
 	// Old clients send retries of transaction messages with TRAN_MSG.
-	half := strings.EqualFold(seen.Transaction, "true") && !(m.ReconsumeTimes > 0 && delay > 0)
+	half := strings.EqualFold(o.Asks.Transaction, "true") && !(m.ReconsumeTimes > 0 && delay > 0)
 	if half && cfg.RejectTransactionMessage {
-		return h.refuse(cfg, protocol.NoPermission, "the broker["+cfg.BrokerIP1+"] sending transaction message is forbidden")
+		return put.Refuse(cfg, protocol.NoPermission, "the broker["+cfg.BrokerIP1+"] sending transaction message is forbidden")
 	}
 	fresh := ""
-	if seen.UniqKey == "" {
+	if o.Asks.UniqKey == "" {
 		fresh = h.IDs.Next()
 		o.uniqKey = append(o.uniqKey, fresh...)
 	} else {
-		o.uniqKey = append(o.uniqKey, seen.UniqKey...)
+		o.uniqKey = append(o.uniqKey, o.Asks.UniqKey...)
 	}
-	added := prepare.Added{Region: cfg.RegionID, TraceOn: cfg.TraceOn, Cluster: cfg.BrokerClusterName}
-	o.props = added.Append(o.props, text, &seen, fresh)
-	m.Properties = o.props
-	if half {
-		m.SysFlag = message.WithTransactionType(m.SysFlag, 0)
-		delay = 0 // it counts when the transaction is committed
-	}
-	if a := h.detour(cfg, m, &seen, delay); a != nil {
-		return a
-	}
-	if half {
-		prepare.Half(m)
-	}
-	o.put.Done, o.put.Arg = completed, o
-	return nil
-}
-
-// detour sends delayed messages to the schedule topic and refuses what is not
-// served.
-func (h *Handler) detour(cfg *config.Config, m *message.Message, seen *prepare.Seen, delay int) *remoting.Answer {
-	if seen.InnerNum && m.SysFlag&message.SysFlagInnerBatch == 0 {
-		return h.refuse(cfg, protocol.MessageIllegal, illegalRemark(cfg))
-	}
-	if t := m.SysFlag & message.SysFlagTransactionMask; t != 0 && t != message.SysFlagCommit {
-		return nil
-	}
-	if delay > 0 {
-		h.Levels.Schedule(m, delay)
-		return nil
-	}
-	if seen.Timer && !seen.TimerDone {
-		return h.refuse(cfg, protocol.SystemError, "accurate timer message is not enabled, timerWheelEnable is false")
+	put.Added{Region: cfg.RegionID, TraceOn: cfg.TraceOn, Cluster: cfg.BrokerClusterName}.To(&o.Draft, fresh)
+	if o.Delay = delay; half {
+		o.Delay = 0 // it counts when the transaction is committed
+		o.Half()
 	}
 	return nil
 }
@@ -255,10 +226,10 @@ func (h *Handler) retryOrDead(cfg *config.Config, r *remoting.Request, o *one) (
 	name := topic.GroupOfRetry(o.topic)
 	g, err := h.Groups.FindOrCreate(name)
 	if err != nil {
-		return false, h.refuse(cfg, protocol.SystemError, err.Error())
+		return false, put.Refuse(cfg, protocol.SystemError, err.Error())
 	}
 	if g == nil {
-		return false, h.refuse(cfg, protocol.SubscriptionGroupNotExist, "subscription group not exist, "+name+" "+intake.FAQ)
+		return false, put.Refuse(cfg, protocol.SubscriptionGroupNotExist, "subscription group not exist, "+name+" "+protocol.FAQ)
 	}
 	limit := g.RetryMaxTimes
 	if r.Cmd.Version >= version349 && o.header.MaxReconsumeTimes.Set {
@@ -269,7 +240,7 @@ func (h *Handler) retryOrDead(cfg *config.Config, r *remoting.Request, o *one) (
 	}
 	tc, created := h.Topics.CreateForGroup(topic.DLQ(name), 1, topic.PermRead|topic.PermWrite, 0, false)
 	o.topic, o.queueID, o.created = tc.TopicName, 0, o.created || created
-	o.put.Msg.Topic, o.put.Msg.QueueID = o.topic, o.queueID
+	o.Msg.Topic, o.Msg.QueueID = o.topic, o.queueID
 	return true, nil
 }
 
@@ -282,9 +253,4 @@ func delayLevel(text string) (int, error) {
 		return 0, protocol.Errorf(protocol.SystemError, "For input string: %q", text)
 	}
 	return int(n), nil
-}
-
-// refuse is a failed send: even these carry the region and the trace switch.
-func (h *Handler) refuse(cfg *config.Config, code protocol.ResponseCode, remark string) *remoting.Answer {
-	return intake.Refuse(cfg, code, remark)
 }

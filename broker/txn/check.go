@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/protocol"
@@ -131,8 +132,8 @@ func (s *Service) postpone(m *message.Message) (next int64, done bool) {
 		first = n
 	}
 	c := again(m, message.PropertyTransactionPreparedQueueOffset, strconv.FormatInt(first, 10))
-	next, res := s.putAgain(&c)
-	if next < 0 && refusedForGood(res) {
+	next, res := s.putAgain(c)
+	if next < 0 && put.ForGood(res) {
 		return -1, s.discard(m)
 	}
 	return next, next >= 0
@@ -143,34 +144,28 @@ func (s *Service) postpone(m *message.Message) (next int64, done bool) {
 // asked about this once and then set aside: those behind it must not wait for it.
 func (s *Service) ask(cfg *config.Config, m *message.Message, times int64) (next int64, done bool) {
 	c := again(m, message.PropertyTransactionCheckTimes, strconv.FormatInt(times, 10))
-	next, res := s.putAgain(&c)
+	next, res := s.putAgain(c)
 	switch {
 	case next >= 0:
-		s.send(cfg, &c)
+		s.send(cfg, &c.Msg)
 		return next, true
-	case refusedForGood(res):
+	case put.ForGood(res):
 		s.send(cfg, m)
 		return -1, s.discard(m)
 	}
 	return -1, false
 }
 
-// refusedForGood says that the store will not take the same message later either: it
-// has no room for another property, or is larger than maxMessageSize is by now.
-func refusedForGood(s store.PutStatus) bool {
-	return s == store.PropertiesSizeExceeded || s == store.MessageIllegal
-}
-
 // putAgain stores c in the half queue and sets its offsets. next is -1 when the store
 // refused it.
-func (s *Service) putAgain(c *message.Message) (next int64, status store.PutStatus) {
-	res := s.Store.Put(&store.Put{Msg: *c})
-	if !kept(&res) {
-		s.Logger.Error("a half message was not put again: the store refused it", "queueOffset", c.QueueOffset, "status", res.Status, "err", res.Err)
+func (s *Service) putAgain(c *put.Draft) (next int64, status store.PutStatus) {
+	c.Counts = put.AsPut(topic.TransHalf)
+	res := s.Put.Put(c)
+	if !put.Stored(res.Status) {
+		s.Logger.Error("a half message was not put again: the store refused it", "queueOffset", c.Msg.QueueOffset, "status", res.Status, "err", res.Err)
 		return -1, res.Status
 	}
-	s.count(topic.TransHalf, &res)
-	c.QueueOffset, c.PhyOffset = res.QueueOffset, res.PhyOffset
+	c.Msg.QueueOffset, c.Msg.PhyOffset = res.QueueOffset, res.PhyOffset
 	return res.QueueOffset, res.Status
 }
 
@@ -204,10 +199,11 @@ func (s *Service) send(cfg *config.Config, m *message.Message) {
 // shown is the record of a half message as its producer sees it, with changed
 // properties.
 func shown(m *message.Message, set ...string) ([]byte, error) {
-	c := again(m, set...)
-	c.Topic = property(m, message.PropertyRealTopic)
-	c.QueueID = int32(max(number(m, message.PropertyRealQueueID), 0))
-	return message.Append(nil, &c)
+	d := again(m, set...)
+	d.Encode()
+	d.Msg.Topic = property(m, message.PropertyRealTopic)
+	d.Msg.QueueID = int32(max(number(m, message.PropertyRealQueueID), 0))
+	return message.Append(nil, &d.Msg)
 }
 
 // discard moves a half message that was checked too often or is too old to
@@ -215,13 +211,13 @@ func shown(m *message.Message, set ...string) ([]byte, error) {
 // will never take is passed over. (Java drops it then.)
 func (s *Service) discard(m *message.Message) bool {
 	tc, _ := s.Topics.CreateForGroup(topic.TransCheckMaxTime, 1, topic.PermRead|topic.PermWrite, 0, false)
-	c := again(m)
-	c.Topic, c.QueueID = tc.TopicName, 0
-	res := s.Store.Put(&store.Put{Msg: c})
-	if !kept(&res) {
+	d := again(m)
+	d.Msg.Topic, d.Msg.QueueID = tc.TopicName, 0
+	res := s.Put.Put(d)
+	if !put.Stored(res.Status) {
 		s.Logger.Error("a half message was not discarded: the store refused it", "topic", property(m, message.PropertyRealTopic),
 			"queueOffset", m.QueueOffset, "offset", m.PhyOffset, "status", res.Status, "err", res.Err)
-		return refusedForGood(res.Status)
+		return put.ForGood(res.Status)
 	}
 	s.Logger.Warn("a half message is not checked any more", "topic", property(m, message.PropertyRealTopic), "queueOffset", m.QueueOffset)
 	return true

@@ -1,7 +1,7 @@
 // Package txn ends and checks transactions: END_TRANSACTION (37), the removal
 // entries of RMQ_SYS_TRANS_OP_HALF_TOPIC, the check of open half messages with
 // CHECK_TRANSACTION_STATE (39), and RESUME_CHECK_HALF_MESSAGE (323). Storing the
-// half message is the business of sending (prepare.Half).
+// half message is the business of sending (put.Draft.Half).
 //
 // # On disk
 //

@@ -1,16 +1,15 @@
 package txn
 
 import (
-	"strconv"
-	"strings"
+	"math"
 
 	"github.com/merlinmq/merlin/broker/config"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/header"
 	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/remoting"
-	"github.com/merlinmq/merlin/store"
 )
 
 // End handles END_TRANSACTION (37), usually one way: the message of a committed
@@ -115,48 +114,24 @@ func (s *Service) prepared(cfg *config.Config, q *header.EndTransactionRequest) 
 // deliver stores the message of a half message. As in Java the properties still
 // have TRAN_MSG, REAL_TOPIC and REAL_QID. A delay level counts from now on.
 func (s *Service) deliver(cfg *config.Config, half *message.Message) error {
-	queueID, err := strconv.ParseInt(property(half, message.PropertyRealQueueID), 10, 32)
-	name := strings.Clone(property(half, message.PropertyRealTopic))
-	if err != nil || name == "" {
+	d := again(half)
+	if !d.Real() {
 		return protocol.Errorf(protocol.SystemError, "the half message has no real topic and queue")
 	}
-	if c := s.Topics.Find(name); c != nil {
+	if c := s.Topics.Find(d.Msg.Topic); c != nil {
 		if why := topic.Unserved(c); why != "" {
 			return protocol.Errorf(protocol.SystemError, "%s", why)
 		}
 	}
-	m := again(half)
-	m.Topic, m.QueueID = name, int32(queueID)
-	m.SysFlag = message.WithTransactionType(half.SysFlag, message.SysFlagCommit)
-	m.PreparedTransactionOffset = half.PhyOffset
-	if level := number(half, message.PropertyDelayLevel); level > 0 && len(s.Levels) > 0 {
-		s.Levels.Schedule(&m, int(min(level, int64(len(s.Levels)))))
+	d.Msg.SysFlag = message.WithTransactionType(half.SysFlag, message.SysFlagCommit)
+	d.Msg.PreparedTransactionOffset = half.PhyOffset
+	d.Delay = int(max(0, min(number(half, message.PropertyDelayLevel), math.MaxInt32)))
+	d.Counts = put.AsPut(d.Msg.Topic)
+	if res := s.Put.Put(d); !put.Stored(res.Status) {
+		v := put.EndVerdict(cfg, res.Status)
+		return &protocol.Error{Code: v.Code, Remark: v.Remark}
 	}
-	res := s.Store.Put(&store.Put{Msg: m})
-	if !kept(&res) {
-		return verdict(cfg, &res)
-	}
-	s.count(name, &res)
 	return nil
-}
-
-// verdict is the error of a message that was not stored.
-func verdict(cfg *config.Config, res *store.PutResult) error {
-	switch res.Status {
-	case store.CreateMappedFileFailed:
-		return protocol.Errorf(protocol.SystemError, "Create mapped file failed.")
-	case store.MessageIllegal, store.PropertiesSizeExceeded:
-		return protocol.Errorf(protocol.MessageIllegal, "The message is illegal, maybe msg body or properties length not matched. "+
-			"msg body length limit %dB, msg properties length limit 32KB.", cfg.MaxMessageSize)
-	case store.ServiceNotAvailable:
-		return protocol.Errorf(protocol.ServiceNotAvailable, "Service not available now.")
-	case store.OSPageCacheBusy:
-		return protocol.Errorf(protocol.SystemError, "OS page cache busy, please try another machine")
-	case store.InSyncReplicasNotEnough:
-		return protocol.Errorf(protocol.SystemError, "in-sync replicas not enough")
-	default:
-		return protocol.Errorf(protocol.SystemError, "UNKNOWN_ERROR")
-	}
 }
 
 // Resume handles RESUME_CHECK_HALF_MESSAGE (323): a message of
@@ -173,13 +148,10 @@ func (s *Service) Resume(_ *remoting.Request, q *header.ResumeCheckHalfMessageRe
 		return nil, bad
 	}
 	half := again(m, message.PropertyTransactionCheckTimes, "0")
-	ps := message.ParseProperties(half.Properties)
-	if ps.Delete(message.PropertyTransactionPreparedQueueOffset) {
-		half.Properties = ps.Append(nil)
-	}
-	half.Topic, half.QueueID = topic.TransHalf, 0
-	res := s.Store.Put(&store.Put{Msg: half})
-	if !kept(&res) {
+	half.Props.Delete(message.PropertyTransactionPreparedQueueOffset)
+	half.Msg.Topic, half.Msg.QueueID = topic.TransHalf, 0
+	res := s.Put.Put(half)
+	if !put.Stored(res.Status) {
 		return nil, protocol.Errorf(protocol.SystemError, "Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed.")
 	}
 	s.table.copied(identity(m), res.QueueOffset)

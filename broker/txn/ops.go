@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/protocol/message"
 	"github.com/merlinmq/merlin/store"
@@ -125,18 +126,17 @@ func (s *Service) flushOps(all bool) bool {
 		if n == 0 || !all && len(text) < limit {
 			return true
 		}
-		var props []byte
-		props = message.AppendProperty(props, message.PropertyTags, removeTag)
-		props = message.AppendProperty(props, message.PropertyWait, "true")
-		res := s.Store.Put(&store.Put{Msg: message.Message{
-			Topic: topic.TransOpHalf, Body: text, Properties: props, TagsCode: message.TagsHash(removeTag),
+		d := &put.Draft{Put: store.Put{Msg: message.Message{
+			Topic: topic.TransOpHalf, Body: text, TagsCode: message.TagsHash(removeTag),
 			BornTimestamp: s.Clock.NowMillis(), BornHost: s.StoreHost, StoreHost: s.StoreHost,
-		}})
-		if !kept(&res) {
+		}}, Counts: put.AsPut(topic.TransOpHalf)}
+		d.Props.Add(message.PropertyTags, removeTag)
+		d.Props.Add(message.PropertyWait, "true")
+		res := s.Put.Put(d)
+		if !put.Stored(res.Status) {
 			s.Logger.Error("removal entries of transactions wait: the store refused them", "entries", n, "status", res.Status, "err", res.Err)
 			return false
 		}
-		s.count(topic.TransOpHalf, &res)
 		s.ops.stored(n, len(text), opMessage{res.QueueOffset, last})
 	}
 }

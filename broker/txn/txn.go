@@ -12,7 +12,7 @@ import (
 	"github.com/merlinmq/merlin/broker/client"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/offset"
-	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/compat/clock"
@@ -28,7 +28,6 @@ const (
 
 // Store is what transactions need of the message store.
 type Store interface {
-	Put(p *store.Put) store.PutResult
 	RecordAt(phyOffset int64) ([]byte, error)
 	Entries(topic string, queueID int32, from int64, limit int) ([]store.QueueEntry, error)
 	MinOffset(topic string, queueID int32) int64
@@ -44,8 +43,8 @@ type Deps struct {
 	Offsets   *offset.Table
 	Producers *client.Producers
 	Store     Store
+	Put       *put.Pipeline
 	Stats     *stats.Manager
-	Levels    prepare.Levels
 	Clock     clock.Clock
 	Logger    *slog.Logger
 	// StoreHost is the address that stands in records and message ids.
@@ -252,27 +251,12 @@ func number(m *message.Message, name string) int64 {
 	return n
 }
 
-// again makes a message out of the half message m, with changed properties given
+// again makes a draft out of the half message m, with changed properties given
 // as pairs. (Java loses the application's flag of a message that is put again.)
-func again(m *message.Message, pairs ...string) message.Message {
-	ps := message.ParseProperties(m.Properties)
-	ps.Delete(message.PropertyCRC32)
+func again(m *message.Message, pairs ...string) *put.Draft {
+	d := put.Again(m)
 	for i := 0; i < len(pairs); i += 2 {
-		ps.Set(pairs[i], pairs[i+1])
+		d.Props.Set(pairs[i], pairs[i+1])
 	}
-	c := *m
-	c.Properties = ps.Append(make([]byte, 0, len(m.Properties)+64))
-	c.TagsCode = 0
-	if tags, ok := ps.Get(message.PropertyTags); ok {
-		c.TagsCode = message.TagsHash(tags)
-	}
-	return c
-}
-
-// kept reports whether a message is stored.
-func kept(r *store.PutResult) bool { return r.Status <= store.SlaveNotAvailable }
-
-// count keeps the statistics of a stored message.
-func (s *Service) count(name string, r *store.PutResult) {
-	s.Stats.Stored(name, int64(r.Messages), int64(r.Bytes))
+	return d
 }

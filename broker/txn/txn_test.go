@@ -16,7 +16,7 @@ import (
 	"github.com/merlinmq/merlin/broker/client"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/broker/offset"
-	"github.com/merlinmq/merlin/broker/prepare"
+	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/compat/clock"
@@ -123,10 +123,11 @@ func (w *world) open() {
 	w.producer = &producer{}
 	producers.Register("P", &client.Channel{Peer: w.producer, ClientID: "c1"})
 	w.wait()
+	counts := stats.New(stats.Options{Clock: w.clock, Cluster: "c", System: func(string) bool { return false }})
 	w.Service, err = New(Deps{
 		Config: w.cfg, Topics: w.topics, Offsets: offsets, Producers: producers, Store: w.st,
-		Stats:  stats.New(stats.Options{Clock: w.clock, Cluster: "c", System: func(string) bool { return false }}),
-		Levels: prepare.Levels{time.Second, 5 * time.Second}, Clock: w.clock, StoreHost: host, Recovered: &recovered,
+		Put:   put.New(put.Options{Store: w.st, Stats: counts, Clock: w.clock, Levels: put.Levels{time.Second, 5 * time.Second}}),
+		Stats: counts, Clock: w.clock, StoreHost: host, Recovered: &recovered,
 	})
 	require.NoError(w.t, err)
 }
@@ -177,8 +178,10 @@ func (w *world) send(text string, props ...string) *header.EndTransactionRequest
 	for i := 0; i < len(props); i += 2 {
 		m.Properties = message.AppendProperty(m.Properties, props[i], props[i+1])
 	}
-	prepare.Half(&m)
-	res := w.st.Put(&store.Put{Msg: m})
+	d := put.Again(&m)
+	d.Half()
+	d.Encode()
+	res := w.st.Put(&d.Put)
 	require.Equal(w.t, store.PutOK, res.Status)
 	w.wait()
 	return &header.EndTransactionRequest{

@@ -1,8 +1,4 @@
-// Package intake holds the checks that every send passes (msgCheck and what comes
-// before it in AbstractSendMessageProcessor), whether it is stored or pushed to a
-// client: SEND_MESSAGE and its kin, SEND_REPLY_MESSAGE. It owns no goroutine and no
-// lock.
-package intake
+package put
 
 import (
 	"strconv"
@@ -18,9 +14,6 @@ import (
 	"github.com/merlinmq/merlin/protocol/wire"
 	"github.com/merlinmq/merlin/remoting"
 )
-
-// FAQ stands at the end of some remarks, as Java's clients print it.
-const FAQ = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
 
 // Decode reads the header of any send code into the V2 form.
 func Decode(c *wire.Command, q *header.SendMessageRequestV2) error {
@@ -102,7 +95,7 @@ func (g *Gate) checkTopic(r *remoting.Request, q *header.SendMessageRequestV2) (
 	}
 	if tc == nil {
 		if tc, created = g.makeTopic(q); tc == nil {
-			return nil, false, g.refuse(protocol.TopicNotExist, "topic["+name+"] not exist, apply first please!"+FAQ)
+			return nil, false, g.refuse(protocol.TopicNotExist, "topic["+name+"] not exist, apply first please!"+protocol.FAQ)
 		}
 	}
 	if why := topic.Unserved(tc); why != "" {
