@@ -26,6 +26,7 @@ import (
 	"github.com/merlinmq/merlin/broker/delay"
 	"github.com/merlinmq/merlin/broker/group"
 	"github.com/merlinmq/merlin/broker/hold"
+	"github.com/merlinmq/merlin/broker/local"
 	"github.com/merlinmq/merlin/broker/offset"
 	"github.com/merlinmq/merlin/broker/put"
 	"github.com/merlinmq/merlin/broker/stats"
@@ -102,7 +103,8 @@ type Broker struct {
 	fast      *remoting.Server // listen port - 2, nil when its port is taken
 	routes    *remoting.Routes
 	latencies *stats.Latencies // of both ports
-	budget    *budget.Budget   // of both ports
+	inside    *remoting.LocalServer
+	budget    *budget.Budget // of both ports
 	addr      netip.AddrPort
 	told      string      // the address that clients are told: brokerIP1 as it is written, and the port
 	started   int64       // ms
@@ -259,6 +261,8 @@ func (b *Broker) Start() error {
 	b.routes = newRoutes(h, l, false)
 	b.latencies = stats.NewLatencies(b.routes.Codes())
 	b.watch(b.routes)
+	b.inside = remoting.NewLocalServer(remoting.LocalOptions{Routes: b.routes, Clock: b.opts.Clock, Logger: b.log,
+		Budget: b.budget, Closed: b.gone})
 	b.server = b.newServer(main, b.routes)
 	if err := b.server.Start(); err != nil {
 		return err
@@ -328,10 +332,24 @@ func (b *Broker) event(e remoting.Event) {
 		b.stats.Channel(stats.ChannelException)
 	case remoting.Closed:
 		b.stats.Channel(stats.ChannelClose)
-		b.consumers.Closed(e.Conn)
-		b.producers.Closed(e.Conn)
-		b.hold.Forget(e.Conn)
+		b.gone(e.Conn)
 	}
+}
+
+// gone forgets a client that has gone.
+func (b *Broker) gone(p remoting.Peer) {
+	b.consumers.Closed(p)
+	b.producers.Closed(p)
+	b.hold.Forget(p)
+}
+
+// Connect makes a client inside the process, from Start to Shutdown; before and after,
+// its calls fail. The client must be closed.
+func (b *Broker) Connect(o remoting.LocalConnOptions) (*local.Client, error) {
+	if b.inside == nil {
+		return nil, fmt.Errorf("broker: connect: %w", remoting.ErrClosed)
+	}
+	return local.New(b.inside.Connect(o)), nil
 }
 
 // Addr is the address that is told to clients.
@@ -378,6 +396,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		b.registrar.Shutdown()
 		b.hold.Shutdown()
 		note("stop serving", b.server.Shutdown(ctx))
+		note("stop serving inside the process", b.inside.Shutdown(ctx))
 		if b.fast != nil {
 			note("stop serving the fast port", b.fast.Shutdown(ctx))
 		}

@@ -4,6 +4,9 @@
 //	c := brokertest.Start(t)
 //	resolver := primitive.NewPassthroughResolver([]string{c.NameServer})
 //
+// A test that only wants messages to be there, or to look at what arrived, needs no
+// client: Cluster.Client sends and pulls inside the process.
+//
 // Both are the servers that production runs, so that clients, retries, delays,
 // transactions and restarts behave as they do there. Several may run side by side.
 // It owns no goroutine.
@@ -26,6 +29,7 @@ import (
 	"github.com/merlinmq/merlin/broker"
 	"github.com/merlinmq/merlin/broker/config"
 	"github.com/merlinmq/merlin/namesrv"
+	"github.com/merlinmq/merlin/remoting"
 )
 
 // shutdownTimeout bounds the wait for requests that are in work at the end.
@@ -43,6 +47,19 @@ type Cluster struct {
 	settings map[string]string
 	names    *namesrv.Server
 	broker   *broker.Broker
+	admit    []remoting.Admission
+	observe  []remoting.Observer
+}
+
+// Option changes the cluster beside its settings.
+type Option func(*Cluster)
+
+// Admit lets f see every request before the broker handles it, to refuse or rewrite it.
+func Admit(f remoting.Admission) Option { return func(c *Cluster) { c.admit = append(c.admit, f) } }
+
+// Observe tells f of every request that the broker has answered.
+func Observe(f remoting.Observer) Option {
+	return func(c *Cluster) { c.observe = append(c.observe, f) }
 }
 
 // settings of a small broker; those of Start go over them.
@@ -57,8 +74,13 @@ var small = map[string]string{
 // What cannot be started or stopped fails the test.
 func Start(tb testing.TB, settings ...string) *Cluster {
 	tb.Helper()
+	return startIn(tb, nil, settings)
+}
+
+func startIn(tb testing.TB, options []Option, settings []string) *Cluster {
+	tb.Helper()
 	out := &logger{tb: tb}
-	c, err := open(tb.TempDir(), slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn})), settings)
+	c, err := open(tb.TempDir(), slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn})), options, settings)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -71,14 +93,23 @@ func Start(tb testing.TB, settings ...string) *Cluster {
 	return c
 }
 
+// StartWith is Start with options beside the settings.
+func StartWith(tb testing.TB, options []Option, settings ...string) *Cluster {
+	tb.Helper()
+	return startIn(tb, options, settings)
+}
+
 // Open is Start where there is no test: dir keeps the store, and the caller closes
 // the cluster. Nothing is logged.
 func Open(dir string, settings ...string) (*Cluster, error) {
-	return open(dir, slog.New(slog.DiscardHandler), settings)
+	return open(dir, slog.New(slog.DiscardHandler), nil, settings)
 }
 
-func open(dir string, log *slog.Logger, settings []string) (*Cluster, error) {
+func open(dir string, log *slog.Logger, options []Option, settings []string) (*Cluster, error) {
 	c := &Cluster{log: log, settings: maps.Clone(small)}
+	for _, o := range options {
+		o(c)
+	}
 	c.settings["storePathRootDir"] = dir
 	c.settings["storePathCommitLog"] = filepath.Join(dir, "commitlog")
 	for _, s := range settings {
@@ -118,6 +149,7 @@ func (c *Cluster) start() error {
 	}
 	b, err := broker.New(broker.Options{
 		Config: config.NewHolder(cfg, config.HolderOptions{}), Rand: rand.IntN, Logger: c.log,
+		Admit: c.admit, Observe: c.observe,
 	})
 	if err != nil {
 		return fmt.Errorf("brokertest: broker: %w", err)

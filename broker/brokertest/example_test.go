@@ -45,3 +45,33 @@ func Example() {
 	fmt.Println(res.Status == primitive.SendOK, res.QueueOffset)
 	// Output: true 0
 }
+
+// Messages sent and looked at without a client library, inside the process.
+func ExampleCluster_Client() {
+	dir, err := os.MkdirTemp("", "brokertest")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	c, err := brokertest.Open(dir)
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+
+	client, err := c.Client("orders")
+	if err != nil {
+		panic(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+	if _, err := client.Send(ctx, "Orders", "one beer", "TAGS", "drink"); err != nil {
+		panic(err)
+	}
+	messages, err := client.Pull(ctx, "Orders", 0)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(messages[0].Offset, messages[0].Body, messages[0].Properties["TAGS"])
+	// Output: 0 one beer drink
+}

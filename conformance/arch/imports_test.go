@@ -1,9 +1,12 @@
 package arch
 
 import (
+	"go/ast"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // floors is the import rule of docs/ARCHITECTURE.md: what a package and the
@@ -21,7 +24,7 @@ var floors = []struct {
 	{"remoting", []string{"compat", "protocol", "remoting"}},
 	{"store", []string{"compat", "protocol/message", "store"}},
 	{"namesrv", []string{"compat", "protocol", "remoting", "namesrv"}},
-	{"broker/brokertest", []string{"compat", "namesrv", "broker"}},
+	{"broker/brokertest", []string{"compat", "protocol", "remoting", "namesrv", "broker"}},
 	{"broker", []string{"compat", "protocol", "remoting", "store", "broker"}},
 	// It runs whole programs side by side and measures them with cmd's bench; nothing imports it.
 	{"conformance/versus", []string{"compat", "protocol", "remoting", "store", "namesrv", "broker", "conformance", "cmd"}},
@@ -51,6 +54,31 @@ func TestImports_GoDown(t *testing.T) {
 			checkBroker(t, f, target)
 		}
 	}
+}
+
+// TestVerbs_KnowPeers keeps connections out of what handles requests: a caller inside
+// the process has none.
+func TestVerbs_KnowPeers(t *testing.T) {
+	peers := 0
+	for _, f := range sources(t) {
+		if f.test || !under(f.pkg, "broker") || f.pkg == "broker" {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			switch sel.Sel.Name {
+			case "Peer":
+				peers++
+			case "Conn":
+				t.Errorf("%s: requests have a Peer, and no connection when they come from inside the process", f.fset.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+	require.Greater(t, peers, 10, "the walk finds the uses of peers")
 }
 
 func floorOf(pkg string) []string {
