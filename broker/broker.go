@@ -1,6 +1,6 @@
 // Package broker is the message broker: it wires the store, the state packages
 // (topic, group, offset, client, stats, filter) and the verbs (send, pull,
-// member, progress, query, admin, delay, txn, reply) together and serves them on the network.
+// clientmanage, consumeroffset, query, admin, delay, txn, reply) together and serves them on the network.
 //
 // Goroutines: one for housekeeping, from Start to Shutdown; everything else
 // belongs to the packages below. Nobody but this file holds a *Broker.

@@ -15,8 +15,7 @@ import (
 )
 
 // noRoute is the remark of a topic without a route, the hint of FAQUrl included.
-const noRoute = "No topic route info in name server for the topic: %s" +
-	"\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
+const noRoute = "No topic route info in name server for the topic: %s" + protocol.FAQ
 
 // getRoute is GET_ROUTEINFO_BY_TOPIC, 105: 17 for an unknown topic, 1 while
 // needWaitForService holds. Clients from V4_9_4 on, and those that ask for it, get

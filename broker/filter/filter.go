@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/merlinmq/merlin/compat/javastr"
+	"github.com/merlinmq/merlin/protocol"
 	"github.com/merlinmq/merlin/protocol/body"
 	"github.com/merlinmq/merlin/store"
 )
@@ -33,6 +34,12 @@ var ErrEmpty = errors.New("Expression can't be null!")
 
 // IsTag says whether an expression type means tags; absent and empty do.
 func IsTag(expressionType string) bool { return expressionType == "" || expressionType == Tag }
+
+// Unsupported is the refusal of an expression type that is not served, with the words
+// of a Java broker whose enablePropertyFilter is off.
+func Unsupported(expressionType string) *protocol.Error {
+	return protocol.Errorf(protocol.SystemError, "The broker does not support consumer to filter message by %s", expressionType)
+}
 
 // Parse makes the subscription of a topic. A tag expression is split at ||, its
 // tags are trimmed, empty ones dropped and each kept once; an absent expression is

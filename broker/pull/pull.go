@@ -31,9 +31,6 @@ import (
 	"github.com/merlinmq/merlin/store"
 )
 
-// faq stands at the end of some remarks.
-const faq = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
-
 // Bits of the request's sysFlag (PullSysFlag).
 const (
 	flagCommitOffset = 1
@@ -232,14 +229,14 @@ func (h *Handler) check(cfg *config.Config, p peer, q *header.PullMessageRequest
 		return nil, nil, refuse(protocol.SystemError, 0, "%s", err)
 	}
 	if g == nil {
-		return nil, nil, refuse(protocol.SubscriptionGroupNotExist, 0, "subscription group [%s] does not exist, %s", q.ConsumerGroup.V, faq)
+		return nil, nil, refuse(protocol.SubscriptionGroupNotExist, 0, "subscription group [%s] does not exist, %s", q.ConsumerGroup.V, protocol.FAQ)
 	}
 	if !g.ConsumeEnable {
 		return nil, nil, refuse(protocol.NoPermission, forbiddenGroup, "subscription group no permission, %s", g.GroupName)
 	}
 	tc := h.Topics.Find(q.Topic.V)
 	if tc == nil {
-		return nil, nil, refuse(protocol.TopicNotExist, 0, "topic[%s] not exist, apply first please! %s", q.Topic.V, faq)
+		return nil, nil, refuse(protocol.TopicNotExist, 0, "topic[%s] not exist, apply first please! %s", q.Topic.V, protocol.FAQ)
 	}
 	if tc.Perm&topic.PermRead == 0 {
 		return nil, nil, refuse(protocol.NoPermission, forbiddenTopic, "the topic[%s] pulling message is forbidden", tc.TopicName)
@@ -270,7 +267,7 @@ func (h *Handler) subscription(cfg *config.Config, p peer, g *body.SubscriptionG
 		}
 	} else {
 		if live == nil {
-			return nil, refuse(protocol.SubscriptionNotExist, 0, "the consumer's group info not exist%s", faq)
+			return nil, refuse(protocol.SubscriptionNotExist, 0, "the consumer's group info not exist%s", protocol.FAQ)
 		}
 		v := live.View()
 		if !g.ConsumeBroadcastEnable && v.MessageModel == body.Broadcasting {
@@ -280,19 +277,19 @@ func (h *Handler) subscription(cfg *config.Config, p peer, g *body.SubscriptionG
 			return nil, refuse(protocol.NoPermission, forbiddenSubscription, "the consumer group[%s] is forbidden for topic[%s]", g.GroupName, q.Topic.V)
 		}
 		if sub = v.Subscription(q.Topic.V); sub == nil {
-			return nil, refuse(protocol.SubscriptionNotExist, 0, "the consumer's subscription not exist%s", faq)
+			return nil, refuse(protocol.SubscriptionNotExist, 0, "the consumer's subscription not exist%s", protocol.FAQ)
 		}
 		if sub.SubVersion < q.SubVersion.V {
 			return nil, refuse(protocol.SubscriptionNotLatest, 0, "the consumer's subscription not latest")
 		}
 	}
 	if !filter.IsTag(sub.ExpressionType) {
-		// SQL92 is not served: Java answers so while enablePropertyFilter is off.
-		return nil, refuse(protocol.SystemError, 0, "The broker does not support consumer to filter message by %s", sub.ExpressionType)
+		e := filter.Unsupported(sub.ExpressionType)
+		return nil, refuse(e.Code, 0, "%s", e.Remark)
 	}
 	if cfg.RejectPullConsumerEnable && (live == nil || live.View().ConsumeType == body.ConsumeActively) {
 		if (live == nil || !live.Has(p.conn)) && !strings.HasPrefix(g.GroupName, "CID_RMQ_SYS_") {
-			return nil, refuse(protocol.SubscriptionNotExist, 0, "the consumer's group info not exist, or the pull consumer is rejected by server.%s", faq)
+			return nil, refuse(protocol.SubscriptionNotExist, 0, "the consumer's group info not exist, or the pull consumer is rejected by server.%s", protocol.FAQ)
 		}
 	}
 	return sub, nil

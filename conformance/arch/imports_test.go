@@ -33,7 +33,7 @@ var floors = []struct {
 }
 
 // verbs of the broker never import each other.
-var verbs = []string{"send", "pull", "member", "progress", "query", "admin", "delay", "txn", "reply"}
+var verbs = []string{"send", "pull", "clientmanage", "consumeroffset", "query", "admin", "delay", "txn", "reply"}
 
 func TestImports_GoDown(t *testing.T) {
 	for _, f := range sources(t) {

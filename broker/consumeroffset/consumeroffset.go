@@ -1,7 +1,7 @@
-// Package progress answers how far consumer groups have come:
+// Package consumeroffset answers how far consumer groups have come:
 // QUERY_CONSUMER_OFFSET (14) and UPDATE_CONSUMER_OFFSET (15). It owns no
 // goroutine and no lock.
-package progress
+package consumeroffset
 
 import (
 	"log/slog"

@@ -1,8 +1,8 @@
-// Package member handles what clients say of themselves and ask of their group:
+// Package clientmanage handles what clients say of themselves and ask of their group:
 // HEART_BEAT (34), UNREGISTER_CLIENT (35), GET_CONSUMER_LIST_BY_GROUP (38),
 // LOCK_BATCH_MQ (41), UNLOCK_BATCH_MQ (42) and CHECK_CLIENT_CONFIG (46). It owns
 // no goroutine and no lock.
-package member
+package clientmanage
 
 import (
 	"fmt"
@@ -219,7 +219,7 @@ func (h *Handler) CheckConfig(r *remoting.Request, _ *header.None) (*remoting.An
 		return nil, protocol.Errorf(protocol.SystemError, "check body: %s", err)
 	}
 	if s := q.SubscriptionData; s != nil && !filter.IsTag(s.ExpressionType) {
-		return nil, protocol.Errorf(protocol.SystemError, "The broker does not support consumer to filter message by %s", s.ExpressionType)
+		return nil, filter.Unsupported(s.ExpressionType)
 	}
 	return &remoting.Answer{}, nil
 }
