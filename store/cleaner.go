@@ -112,13 +112,14 @@ func (c *cleaner) checkpoint() error {
 	var at point
 	var waiting int
 	var ps []index.Pending
+	var commit func() error
 	var err error
 	if !s.dispatch.do(func() {
 		if s.dispatch.half {
 			err = errHalf
 			return
 		}
-		if s.idx != nil {
+		if commit, err = s.checkpoints(); err == nil {
 			ps, err = s.idx.Prepare()
 		}
 		at, waiting = s.point(ps), s.queues.Waiting()
@@ -136,6 +137,9 @@ func (c *cleaner) checkpoint() error {
 	s.committer.now()
 	c.pointPos, at.floor = at.pos, min(at.pos, s.clog.Flushed())
 	at.replay = min(c.seen[c.ticks%replayTicks], at.floor) // the oldest
+	if err := commit(); err != nil {
+		return err
+	}
 	return s.saveCheckpoint(at, ps)
 }
 

@@ -47,6 +47,10 @@ type dispatcher struct {
 	// skipped says that damage follows the last record: no floor is there. The goroutine's.
 	skipped bool
 
+	build []dispatchFunc
+	req   Dispatched      // scratch of record
+	msg   message.Message // and of one
+
 	win   window
 	tails int // consume queues still to be written in this round
 	// half says that a message is under way: a command that runs now, between two
@@ -55,8 +59,10 @@ type dispatcher struct {
 }
 
 func newDispatcher(s *Store) *dispatcher {
-	return &dispatcher{s: s, last: -1, win: window{log: s.clog},
+	d := &dispatcher{s: s, last: -1, win: window{log: s.clog},
 		cmds: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
+	d.build = d.builders()
+	return d
 }
 
 // do runs fn in the dispatcher and waits for it; false when the store is closed.
@@ -144,8 +150,9 @@ func (d *dispatcher) step() bool {
 // one dispatches the record at pos and gives the place of the next. What is no record
 // any more is passed over.
 func (d *dispatcher) one(pos, limit int64) (int64, error) {
-	var m message.Message
-	next, err := d.decode(&m, pos, limit)
+	m := &d.msg
+	*m = message.Message{}
+	next, err := d.decode(m, pos, limit)
 	var bad *commitlog.CorruptError
 	switch {
 	case errors.As(err, &bad):
@@ -153,7 +160,7 @@ func (d *dispatcher) one(pos, limit int64) (int64, error) {
 	case err != nil || m.StoreSize == 0: // a blank record
 		return next, err
 	}
-	return next, d.record(&m, true)
+	return next, d.record(m, true)
 }
 
 // decode reads the record at pos; a blank one leaves m as it is. A CorruptError says
@@ -202,35 +209,46 @@ func (d *dispatcher) passOver(pos, limit int64, why string) (int64, error) {
 	return next, nil
 }
 
-// record puts one message into its queue and the index and tells about it.
+// record puts one message through everything that is built from the log.
 func (d *dispatcher) record(m *message.Message, live bool) error {
-	var tags, uniq, keys, delay []byte
+	r := &d.req
+	*r = Dispatched{Message: m, Live: live}
 	for name, value := range message.Each(m.Properties) {
 		switch string(name) {
 		case message.PropertyTags:
-			tags = value
+			r.Tags = value
 		case message.PropertyUniqKey:
-			uniq = value
+			r.UniqKey = value
 		case message.PropertyKeys:
-			keys = value
+			r.Keys = value
 		case message.PropertyDelayLevel:
-			delay = value
+			r.DelayLevel = value
 		}
 	}
-	kind := message.TransactionType(m.SysFlag)
-	if kind == 0 || kind == message.SysFlagCommit {
-		if err := d.enqueue(m, d.s.tagsCode(m, tags, delay), live); err != nil {
-			return err
-		}
-	}
-	if !d.s.tune().MessageIndexDisable && kind != message.SysFlagRollback {
-		if err := d.index(m, uniq, keys, live); err != nil {
+	for _, build := range d.build {
+		if err := build(r); err != nil {
 			return err
 		}
 	}
 	d.time.Store(m.StoreTimestamp)
 	d.last, d.skipped = m.PhyOffset, false
 	return nil
+}
+
+// queued puts a message into its consume queue (CommitLogDispatcherBuildConsumeQueue).
+func (d *dispatcher) queued(m *Dispatched) error {
+	if kind := message.TransactionType(m.SysFlag); kind != 0 && kind != message.SysFlagCommit {
+		return nil
+	}
+	return d.enqueue(m.Message, d.s.tagsCode(m.Message, m.Tags, m.DelayLevel), m.Live)
+}
+
+// indexed puts the keys of a message into the index (CommitLogDispatcherBuildIndex).
+func (d *dispatcher) indexed(m *Dispatched) error {
+	if d.s.tune().MessageIndexDisable || message.TransactionType(m.SysFlag) == message.SysFlagRollback {
+		return nil
+	}
+	return d.index(m.Message, m.UniqKey, m.Keys, m.Live)
 }
 
 func (d *dispatcher) enqueue(m *message.Message, tagsCode int64, live bool) error {

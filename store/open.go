@@ -255,12 +255,16 @@ func (s *Store) drain() error {
 
 // finish writes the last checkpoint and removes the abort file.
 func (s *Store) finish() error {
-	var ps []index.Pending
-	var err error
-	if s.idx != nil {
-		if ps, err = s.idx.Prepare(); err != nil {
-			return err
-		}
+	commit, err := s.checkpoints()
+	if err == nil {
+		err = commit()
+	}
+	if err != nil {
+		return err
+	}
+	ps, err := s.idx.Prepare()
+	if err != nil {
+		return err
 	}
 	if err := s.saveCheckpoint(s.point(ps), ps); err != nil {
 		return err

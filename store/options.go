@@ -45,6 +45,8 @@ type Options struct {
 	// the log, of some more than once. It is called by Open; the message and its
 	// bytes are valid during the call. It may be nil.
 	Recovered func(*message.Message)
+	// Dispatchers build further things from the log, after consume queues and index.
+	Dispatchers []Dispatcher
 	// Quorum is how far other brokers have copied the log. It may be nil: then nobody
 	// is waited for.
 	Quorum Quorum

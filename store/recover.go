@@ -96,6 +96,9 @@ func (s *Store) recover(owner lastOwner) error {
 	if err := s.refill(&p, segs[0]); err != nil {
 		return err
 	}
+	for _, o := range s.o.Dispatchers {
+		p.from = min(p.from, s.readFrom(max(o.From(), segs[0])))
+	}
 	if s.idx.Short() {
 		p.from = min(p.from, max(s.clog.SegmentOf(max(indexed, 0)), segs[0]))
 	}
@@ -117,6 +120,15 @@ func (s *Store) recover(owner lastOwner) error {
 	s.log.Info("store: recovered", "clean", p.clean, "from", p.from, "floor", p.floor, "end", end)
 	s.replayFrom, s.ends = min(p.from, end), nil
 	return s.settleAt(end, !p.clean || why != "" || known > end || !s.cp.known)
+}
+
+// readFrom is where reading may begin for what is wanted from an offset on: there, when
+// a whole record begins at it or the floor is there, else at the start of its segment.
+func (s *Store) readFrom(offset int64) int64 {
+	if _, valid, err := s.clog.Valid(offset); err == nil && valid || s.cp.known && offset == s.cp.floor {
+		return offset
+	}
+	return s.clog.SegmentOf(offset)
 }
 
 // refill lets the replay begin early enough for queues that are short of entries.
@@ -365,6 +377,11 @@ func (s *Store) settleAt(end int64, changed bool) error {
 	}
 	if s.idx != nil {
 		if err := s.idx.Truncate(end); err != nil {
+			return err
+		}
+	}
+	for _, o := range s.o.Dispatchers {
+		if err := o.Truncate(end); err != nil {
 			return err
 		}
 	}
