@@ -311,3 +311,54 @@ func TestReadLog_Bounds(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, p.Bytes)
 }
+
+func TestTruncateAt_CutsAndGoesOn(t *testing.T) {
+	for name, point := range map[string]func(s *Store){
+		"closed": nil, "floor behind": func(s *Store) { require.NoError(t, s.cleaner.checkpoint()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			o := small(mem)
+			s := open(t, o)
+			var ends []int64
+			for i := range 80 {
+				r := put(t, s, msg("T", int32(i%2), damageBody(i)))
+				ends = append(ends, r.PhyOffset+int64(r.Bytes))
+			}
+			settled(t, s)
+			if point != nil {
+				require.True(t, s.cleaner.do(func() { point(s) }))
+				mem = killed(t, mem)
+			}
+			require.NoError(t, s.Close())
+			for _, keep := range []int{70, 40, 41, 3} {
+				o := o
+				o.FS, o.TruncateAt = mem, ends[keep-1]+1
+				if keep != 41 {
+					_, err := Open(o)
+					require.ErrorContains(t, err, "no place at which a record", "between two records")
+				}
+				o.TruncateAt = ends[keep-1]
+				if keep == 41 { // it is shorter by now
+					_, err := Open(o)
+					require.ErrorContains(t, err, "behind the end")
+					continue
+				}
+				s := open(t, o)
+				require.Equal(t, o.TruncateAt, s.MaxPhyOffset())
+				require.EqualValues(t, (keep+1)/2, s.MaxOffset("T", 0))
+				require.Len(t, readAll(t, s, "T", 0, 0), (keep+1)/2)
+				require.NoError(t, s.Close())
+				o.TruncateAt = 0
+				s = open(t, o)
+				require.Equal(t, ends[keep-1], s.MaxPhyOffset())
+				require.NoError(t, s.Close())
+			}
+			o.FS = mem
+			s = open(t, o)
+			require.EqualValues(t, 2, put(t, s, msg("T", 0, "next")).QueueOffset)
+			settled(t, s)
+			require.Equal(t, []string{damageBody(0), damageBody(2), "next"}, readAll(t, s, "T", 0, 0))
+		})
+	}
+}

@@ -51,6 +51,11 @@ type Options struct {
 	// is waited for.
 	Quorum Quorum
 
+	// TruncateAt, unless 0, makes Open cut the log at that place, where a record has to
+	// end: what lies behind is put aside, with a line, as what a crash tore. A copy that
+	// has more than the broker that it follows from now on is opened like that.
+	TruncateAt int64
+
 	StorePathRootDir     string // required
 	StorePathCommitLog   string // root/commitlog; one directory
 	FlushDiskType        FlushDiskType

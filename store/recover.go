@@ -99,6 +99,9 @@ func (s *Store) recover(owner lastOwner) error {
 	for _, o := range s.o.Dispatchers {
 		p.from = min(p.from, s.readFrom(max(o.From(), segs[0])))
 	}
+	if at := s.o.TruncateAt; at > 0 {
+		p.from = min(p.from, max(s.clog.SegmentOf(at-1), segs[0]))
+	}
 	if s.idx.Short() {
 		p.from = min(p.from, max(s.clog.SegmentOf(max(indexed, 0)), segs[0]))
 	}
@@ -119,7 +122,7 @@ func (s *Store) recover(owner lastOwner) error {
 	}
 	s.log.Info("store: recovered", "clean", p.clean, "from", p.from, "floor", p.floor, "end", end)
 	s.replayFrom, s.ends = min(p.from, end), nil
-	return s.settleAt(end, !p.clean || why != "" || known > end || !s.cp.known)
+	return s.settleAt(end, !p.clean || why != "" || known > end || !s.cp.known || s.o.TruncateAt > 0)
 }
 
 // readFrom is where reading may begin for what is wanted from an offset on: there, when
@@ -181,6 +184,9 @@ func (s *Store) replay(p plan, first int64) (end int64, why string, err error) {
 			s.idx.Again()
 		}
 		end, why, err = r.run(first)
+	}
+	if err == nil {
+		err = r.truncated(end)
 	}
 	return end, why, err
 }

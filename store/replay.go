@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -8,6 +9,28 @@ import (
 	"github.com/merlinmq/merlin/store/commitlog"
 	"github.com/merlinmq/merlin/store/consumequeue"
 )
+
+// errTruncate ends a scan at the place at which the log is to be cut.
+var errTruncate = errors.New("store: the log is cut here")
+
+// truncated checks that the log may be cut where TruncateAt says, and that the replay
+// has come there.
+func (r *replay) truncated(end int64) error {
+	s := r.s
+	at := s.o.TruncateAt
+	if at > end {
+		return fmt.Errorf("store: TruncateAt %d lies behind the end of the log, %d", at, end)
+	}
+	if !r.cut {
+		return nil
+	}
+	if r.cutEnd != at && (at != s.clog.SegmentOf(at) || s.clog.SegmentOf(r.cutEnd) != at-s.clog.SegmentSize()) {
+		return fmt.Errorf("store: TruncateAt %d is no place at which a record of the log ends; the last one before ends at %d", at, r.cutEnd)
+	}
+	s.dispatch.last = r.cutLast
+	s.log.Warn("store: the log is cut where it was asked to be", "offset", at, "file", s.clog.Path(at), "at", at-s.clog.SegmentOf(at))
+	return nil
+}
 
 // replay reads the log from an offset to its end and builds what is missing.
 type replay struct {
@@ -17,6 +40,9 @@ type replay struct {
 	// atFloor says that the replay has come to the floor of the checkpoint.
 	atFloor bool
 	ends    map[markKey]queueEnd // see endOf
+	// cutLast and cutEnd are where the last record before TruncateAt begins and ends.
+	cutLast, cutEnd int64
+	cut             bool // there are more behind it
 	// broken are the queues that lack entries before the place where the replay
 	// began, or in between.
 	broken map[*consumequeue.Queue]bool
@@ -44,6 +70,11 @@ func (r *replay) run(from int64) (int64, string, error) {
 	end, why, err := s.clog.Scan(from, commitlog.ScanOptions{
 		CheckCRC: !s.o.CheckCRCOnRecoverOff, Ours: r.ours, Floor: r.floor, Known: at.known, Damaged: s.damaged,
 	}, func(_ []byte, m *message.Message) error {
+		if to := m.PhyOffset + int64(m.StoreSize); to <= s.o.TruncateAt {
+			r.cutLast, r.cutEnd = m.PhyOffset, to
+		} else if s.o.TruncateAt > 0 {
+			return errTruncate
+		}
 		if !r.atFloor && m.PhyOffset >= s.cp.floor {
 			if err := r.reachFloor(); err != nil {
 				return err
@@ -62,6 +93,9 @@ func (r *replay) run(from int64) (int64, string, error) {
 		}
 		return nil
 	})
+	if errors.Is(err, errTruncate) {
+		end, why, err, r.cut = s.o.TruncateAt, "", nil, true
+	}
 	if err == nil && !r.atFloor {
 		err = r.reachFloor()
 	}
