@@ -16,7 +16,7 @@ func BenchmarkWake(b *testing.B) {
 	s.Start()
 	b.Cleanup(s.Shutdown)
 	ran := make(chan struct{}, 1)
-	w := Wait{Topic: "T", Timeout: time.Minute, Run: func() { ran <- struct{}{} }}
+	w := Wait{Key: Key{Topic: "T"}, Timeout: time.Minute, Run: func() { ran <- struct{}{} }}
 	a := store.Arrival{Topic: "T"}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -33,7 +33,7 @@ func BenchmarkArrived(b *testing.B) {
 	s.Start()
 	b.Cleanup(s.Shutdown)
 	for i := range 1000 {
-		require.True(b, s.Park(Wait{Topic: "U", QueueID: int32(i), Timeout: time.Minute, Run: func() {}}))
+		require.True(b, s.Park(Wait{Key: Key{Topic: "U", QueueID: int32(i)}, Timeout: time.Minute, Run: func() {}}))
 	}
 	a := store.Arrival{Topic: "T"}
 	b.ReportAllocs()

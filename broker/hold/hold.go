@@ -9,6 +9,7 @@ package hold
 
 import (
 	"hash/maphash"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,16 +23,35 @@ const (
 	shards = 64
 	// keepReady is how much room for woken requests is kept when there are none.
 	keepReady = 4096
+	// Bounds of the number of runners: what they run may wait for the disk.
+	leastRunners = 4
+	mostRunners  = 32
 )
+
+// AnyQueue stands for all queues of a topic.
+const AnyQueue int32 = -1
+
+// Key is a queue, or with AnyQueue all queues of a topic.
+type Key struct {
+	Topic   string
+	QueueID int32
+	// Offset is the queue offset that is wanted: a message at it, or after it. Any
+	// message counts at AnyQueue.
+	Offset int64
+}
 
 // Wait says what a request waits for. The strings are the wait's own.
 type Wait struct {
-	// Topic and QueueID name the queue.
-	Topic   string
-	QueueID int32
-	// Offset is the queue offset the request wants: a message at it, or after
-	// it, wakes the request.
-	Offset int64
+	// Key is what a message has to arrive at to wake the request, and More are further
+	// ones: the first that it matches, anywhere, wakes it.
+	Key
+	More []Key
+	// Due is the request's own rule of when to run although nothing has woken it; nil
+	// means when one of its queues has more than the request has seen, which says nothing
+	// of AnyQueue: who waits there needs a rule, or misses what came between its look and
+	// Park. It is asked when the request was parked and then each Sweep, without a lock,
+	// and must not block.
+	Due func() bool
 	// Timeout is how long to wait at the most.
 	Timeout time.Duration
 	// Match says whether an arrived message is one the request would get; nil
@@ -58,7 +78,8 @@ type Options struct {
 	MaxOffset func(topic string, queueID int32) int64
 	// Limit bounds the parked requests, 0 means 100,000.
 	Limit int
-	// Runners is the number of goroutines that run woken requests, 0 means 4.
+	// Runners is the number of goroutines that run woken requests, 0 means two for each
+	// processor, at least 4 and at most 32.
 	Runners int
 	// Sweep is the time between looks at deadlines, 0 means 1 s (Java: 5 s).
 	Sweep time.Duration
@@ -69,6 +90,7 @@ type Service struct {
 	opts   Options
 	seed   maphash.Seed
 	parked atomic.Int64
+	whole  atomic.Int64 // keys of parked requests that stand for all queues of a topic
 	shard  [shards]shard
 
 	ownersMu sync.Mutex // guards owners and what its owners say of their requests; a leaf
@@ -85,7 +107,7 @@ type Service struct {
 }
 
 type shard struct {
-	mu     sync.Mutex // guards queues and where their requests stand
+	mu     sync.Mutex // guards queues and the links of the nodes in them
 	queues map[queue]*list
 }
 
@@ -96,12 +118,12 @@ type queue struct {
 
 type parked struct {
 	Wait
-	deadline int64 // ms
-
-	// Of the shard: the neighbours in the queue.
-	before, after *parked
-	where         place
-	refused       bool // set by who takes it out of its queue
+	deadline int64       // ms
+	out      atomic.Bool // who sets it brings the request to its end
+	refused  bool        // set by who takes it out
+	first    node
+	more     []node // of Wait.More
+	whole    int64  // how many of them stand for all queues of a topic
 
 	// Of ownersMu: the neighbours among the owner's requests.
 	owner      *owner
@@ -109,17 +131,25 @@ type parked struct {
 	counted    bool // it has one of the places
 }
 
-// place is where a request stands. Who makes it out brings it to its end.
-type place uint8
+// node is a request at one of its keys. Its links are those of the key's shard.
+type node struct {
+	p             *parked
+	at            queue
+	offset        int64
+	before, after *node
+	linked        bool
+}
 
-const (
-	coming place = iota // it has its place and is not in its queue yet
-	queued
-	out
-)
+// nodes walks the nodes of a request.
+func (p *parked) nodes(f func(*node)) {
+	f(&p.first)
+	for i := range p.more {
+		f(&p.more[i])
+	}
+}
 
-// list is the requests that wait for a queue, the oldest first.
-type list struct{ first, last *parked }
+// list is the requests that wait for a key, the oldest first.
+type list struct{ first, last *node }
 
 // New makes a service; Start starts it.
 func New(opts Options) *Service {
@@ -128,7 +158,7 @@ func New(opts Options) *Service {
 		opts.Limit = 100_000
 	}
 	if opts.Runners == 0 {
-		opts.Runners = 4
+		opts.Runners = min(max(leastRunners, 2*runtime.GOMAXPROCS(0)), mostRunners)
 	}
 	if opts.Sweep == 0 {
 		opts.Sweep = time.Second
@@ -153,7 +183,7 @@ func (s *Service) Start() {
 // Shutdown stops the goroutines. Parked requests are run first, so that every
 // one of them is answered.
 func (s *Service) Shutdown() {
-	s.each(func(*parked, int64) bool { return true })
+	s.each(func(*node, int64) bool { return true }, nil)
 	s.readyMu.Lock()
 	s.closed = true
 	s.readyMu.Unlock()
@@ -171,30 +201,56 @@ func (s *Service) Parked() int { return int(s.parked.Load()) }
 // them, or half as many as that one, loses them, unless nobody has many. A message
 // that arrived after the caller looked and before Park wakes the request too.
 func (s *Service) Park(w Wait) bool {
-	p := &parked{Wait: w, deadline: s.opts.Clock.NowMillis() + w.Timeout.Milliseconds()}
+	p := newParked(w, s.opts.Clock.NowMillis())
+	s.whole.Add(p.whole)
 	if !s.enter(p) {
+		s.whole.Add(-p.whole)
 		return false
 	}
-	q := queue{w.Topic, w.QueueID}
-	sh := s.of(q)
-	sh.mu.Lock()
-	if p.where == coming { // else it has lost its place by now
-		l := sh.queues[q]
-		if l == nil {
-			l = &list{}
-			sh.queues[q] = l
+	p.nodes(func(n *node) {
+		sh := s.of(n.at)
+		sh.mu.Lock()
+		if !p.out.Load() { // else it has been woken, or lost its place, by now
+			sh.append(n)
 		}
-		l.append(p)
-	}
-	sh.mu.Unlock()
+		sh.mu.Unlock()
+	})
 
 	// Look again: the message may have come in between, or the owner gone.
-	if s.opts.MaxOffset(w.Topic, w.QueueID) > w.Offset || s.isClosed() || w.Alive != nil && !w.Alive() {
-		if sh.take(p, false) {
+	if s.dueNow(p) || s.isClosed() || w.Alive != nil && !w.Alive() {
+		if s.take(p, false) {
 			s.enqueue(p)
 		}
 	}
 	return true
+}
+
+func newParked(w Wait, now int64) *parked {
+	p := &parked{Wait: w, deadline: now + w.Timeout.Milliseconds()}
+	p.first = node{p: p, at: queue{w.Topic, w.QueueID}, offset: w.Offset}
+	if len(w.More) > 0 {
+		p.more = make([]node, len(w.More))
+		for i, k := range w.More {
+			p.more[i] = node{p: p, at: queue{k.Topic, k.QueueID}, offset: k.Offset}
+		}
+	}
+	p.nodes(func(n *node) {
+		if n.at.id == AnyQueue {
+			p.whole++
+		}
+	})
+	return p
+}
+
+// dueNow asks the request's rule.
+func (s *Service) dueNow(p *parked) (due bool) {
+	if p.Due != nil {
+		return p.Due()
+	}
+	p.nodes(func(n *node) {
+		due = due || n.at.id != AnyQueue && s.opts.MaxOffset(n.at.topic, n.at.id) > n.offset
+	})
+	return due
 }
 
 // Forget gives up all requests of an owner that has gone: Drop is called for each,
@@ -213,7 +269,7 @@ func (s *Service) Forget(owner any) {
 func (s *Service) takeAll(ps []*parked, refused bool) {
 	taken := ps[:0]
 	for _, p := range ps {
-		if s.of(queue{p.Topic, p.QueueID}).take(p, refused) {
+		if s.take(p, refused) {
 			taken = append(taken, p)
 		}
 	}
@@ -258,14 +314,17 @@ func (s *Service) Arrived(a store.Arrival) {
 	if s.parked.Load() == 0 {
 		return
 	}
-	q := queue{a.Topic, a.QueueID}
-	sh := s.of(q)
-	sh.mu.Lock()
-	woken := sh.takeIf(q, func(p *parked) bool {
-		return a.QueueOffset >= p.Offset && (p.Match == nil || p.Match(a.TagsCode, a.Properties))
-	})
-	sh.mu.Unlock()
-	s.enqueue(woken...)
+	s.wakeAt(queue{a.Topic, a.QueueID}, &a)
+	if s.whole.Load() > 0 {
+		s.wakeAt(queue{a.Topic, AnyQueue}, &a)
+	}
+}
+
+// wakeAt wakes the requests at a key that a message is for.
+func (s *Service) wakeAt(q queue, a *store.Arrival) {
+	s.enqueue(s.takeIf(q, func(n *node) bool {
+		return (q.id == AnyQueue || a.QueueOffset >= n.offset) && (n.p.Match == nil || n.p.Match(a.TagsCode, a.Properties))
+	})...)
 }
 
 func (s *Service) of(q queue) *shard {
@@ -273,67 +332,90 @@ func (s *Service) of(q queue) *shard {
 	return &s.shard[(h>>32)%shards]
 }
 
-func (l *list) append(p *parked) {
-	p.where = queued
-	p.before = l.last
-	if l.last != nil {
-		l.last.after = p
-	} else {
-		l.first = p
-	}
-	l.last = p
-}
-
-// removeLocked takes a request out of its queue. REQUIRES: sh.mu, and that it is
-// in the queue.
-func (sh *shard) removeLocked(q queue, l *list, p *parked) {
-	if p.before != nil {
-		p.before.after = p.after
-	} else {
-		l.first = p.after
-	}
-	if p.after != nil {
-		p.after.before = p.before
-	} else {
-		l.last = p.before
-	}
-	p.before, p.after, p.where = nil, nil, out
-	if l.first == nil {
-		delete(sh.queues, q)
-	}
-}
-
-// takeIf takes out the requests of a queue that which chooses. REQUIRES: sh.mu.
-func (sh *shard) takeIf(q queue, which func(*parked) bool) (taken []*parked) {
-	l := sh.queues[q]
+// append puts a node at the end of its list. REQUIRES: sh.mu.
+func (sh *shard) append(n *node) {
+	l := sh.queues[n.at]
 	if l == nil {
-		return nil
+		l = &list{}
+		sh.queues[n.at] = l
 	}
-	for p := l.first; p != nil; {
-		after := p.after
-		if which(p) {
-			sh.removeLocked(q, l, p)
-			taken = append(taken, p)
+	n.linked, n.before = true, l.last
+	if l.last != nil {
+		l.last.after = n
+	} else {
+		l.first = n
+	}
+	l.last = n
+}
+
+// remove takes a node out of its list, if it is there. REQUIRES: sh.mu.
+func (sh *shard) remove(n *node) {
+	if !n.linked {
+		return
+	}
+	l := sh.queues[n.at]
+	if n.before != nil {
+		n.before.after = n.after
+	} else {
+		l.first = n.after
+	}
+	if n.after != nil {
+		n.after.before = n.before
+	} else {
+		l.last = n.before
+	}
+	n.before, n.after, n.linked = nil, nil, false
+	if l.first == nil {
+		delete(sh.queues, n.at)
+	}
+}
+
+// takeIf takes out the requests at a key that which, asked under the shard's lock,
+// chooses and nobody else has taken.
+func (s *Service) takeIf(q queue, which func(*node) bool) (taken []*parked) {
+	sh := s.of(q)
+	sh.mu.Lock()
+	if l := sh.queues[q]; l != nil {
+		for n := l.first; n != nil; {
+			after := n.after
+			if which(n) && n.p.out.CompareAndSwap(false, true) {
+				sh.remove(n)
+				taken = append(taken, n.p)
+			}
+			n = after
 		}
-		p = after
+	}
+	sh.mu.Unlock()
+	for _, p := range taken {
+		if len(p.more) > 0 {
+			s.unlink(p)
+		} else {
+			s.whole.Add(-p.whole)
+		}
 	}
 	return taken
 }
 
-// take takes out one request, also one that is still on its way into its queue. It
+// take takes out one request, also one that is still on its way to its keys. It
 // reports false when somebody else has.
-func (sh *shard) take(p *parked, refused bool) bool {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	switch p.where {
-	case out:
+func (s *Service) take(p *parked, refused bool) bool {
+	if !p.out.CompareAndSwap(false, true) {
 		return false
-	case queued:
-		q := queue{p.Topic, p.QueueID}
-		sh.removeLocked(q, sh.queues[q], p)
 	}
-	p.where, p.refused = out, refused
+	p.refused = refused
+	s.unlink(p)
 	return true
+}
+
+// unlink takes the nodes of a request that is out from their lists.
+func (s *Service) unlink(p *parked) {
+	s.whole.Add(-p.whole)
+	p.nodes(func(n *node) {
+		sh := s.of(n.at)
+		sh.mu.Lock()
+		sh.remove(n)
+		sh.mu.Unlock()
+	})
 }
 
 func (s *Service) isClosed() bool {
@@ -428,17 +510,19 @@ func (s *Service) sweep() {
 			return
 		case <-t.C():
 			now := s.opts.Clock.NowMillis()
-			s.each(func(p *parked, max int64) bool {
+			s.each(func(n *node, max int64) bool {
 				// A queue that moved without a match is read again, as Java's
 				// sweep does: the answer carries the new offset.
-				return now >= p.deadline || max > p.Offset || (p.Alive != nil && !p.Alive())
-			})
+				p := n.p
+				return now >= p.deadline || p.Due == nil && n.at.id != AnyQueue && max > n.offset || (p.Alive != nil && !p.Alive())
+			}, func(p *parked) bool { return p.Due() })
 		}
 	}
 }
 
-// each takes out the requests that due chooses and makes them ready.
-func (s *Service) each(due func(p *parked, maxOffset int64) bool) {
+// each takes out the requests that due chooses under the shard's lock, and those with
+// a rule of their own that rule chooses without it, and makes them ready.
+func (s *Service) each(due func(n *node, maxOffset int64) bool, rule func(*parked) bool) {
 	for i := range s.shard {
 		sh := &s.shard[i]
 		sh.mu.Lock()
@@ -448,11 +532,25 @@ func (s *Service) each(due func(p *parked, maxOffset int64) bool) {
 		}
 		sh.mu.Unlock()
 		for _, q := range qs {
-			max := s.opts.MaxOffset(q.topic, q.id)
-			sh.mu.Lock()
-			woken := sh.takeIf(q, func(p *parked) bool { return due(p, max) })
-			sh.mu.Unlock()
-			s.enqueue(woken...)
+			end := int64(0)
+			if q.id != AnyQueue {
+				end = s.opts.MaxOffset(q.topic, q.id)
+			}
+			var own []*parked
+			s.enqueue(s.takeIf(q, func(n *node) bool {
+				if due(n, end) {
+					return true
+				}
+				if n.p.Due != nil && n == &n.p.first {
+					own = append(own, n.p)
+				}
+				return false
+			})...)
+			for _, p := range own {
+				if rule(p) && s.take(p, false) {
+					s.enqueue(p)
+				}
+			}
 		}
 	}
 }

@@ -34,7 +34,7 @@ func newRig(t *testing.T, opts Options) *rig {
 }
 
 func wait(offset int64, ran *atomic.Int32) Wait {
-	return Wait{Topic: "T", Offset: offset, Timeout: 15 * time.Second, Run: func() { ran.Add(1) }}
+	return Wait{Key: Key{Topic: "T", Offset: offset}, Timeout: 15 * time.Second, Run: func() { ran.Add(1) }}
 }
 
 func eventually(t *testing.T, what string, f func() bool) {
@@ -237,7 +237,7 @@ func TestOwners_UnderRace(t *testing.T) {
 		all.Go(func() {
 			for i := range 1500 {
 				owner := (g + i/100) % 6
-				w := Wait{Topic: "T", QueueID: int32(i % 3), Offset: 1, Timeout: time.Minute, Owner: owner, Run: end, Refuse: end, Drop: end}
+				w := Wait{Key: Key{Topic: "T", QueueID: int32(i % 3), Offset: 1}, Timeout: time.Minute, Owner: owner, Run: end, Refuse: end, Drop: end}
 				if r.Park(w) {
 					taken.Add(1)
 				}
@@ -273,6 +273,6 @@ func BenchmarkPark_Full(b *testing.B) {
 	owners := 0
 	for b.Loop() {
 		owners++
-		s.Park(Wait{Topic: "T", Timeout: time.Minute, Owner: owners / 100 % 5000, Run: func() {}, Refuse: func() {}})
+		s.Park(Wait{Key: Key{Topic: "T"}, Timeout: time.Minute, Owner: owners / 100 % 5000, Run: func() {}, Refuse: func() {}})
 	}
 }

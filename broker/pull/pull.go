@@ -106,7 +106,7 @@ func (h *Handler) Pull(r *remoting.Request, q *header.PullMessageRequest) (*remo
 	}
 	account.Add(budget.Parked, cost)
 	parked := h.Hold.Park(hold.Wait{
-		Topic: again.Topic.V, QueueID: q.QueueID.V, Offset: q.QueueOffset.V, Timeout: wait, Match: match,
+		Key: hold.Key{Topic: again.Topic.V, QueueID: q.QueueID.V, Offset: q.QueueOffset.V}, Timeout: wait, Match: match,
 		Alive: conn.Alive, Owner: conn,
 		Refuse: func() {
 			account.Add(budget.Parked, -cost)
