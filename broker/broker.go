@@ -7,7 +7,6 @@
 package broker
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -17,7 +16,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/merlinmq/merlin/broker/client"
@@ -29,6 +27,7 @@ import (
 	"github.com/merlinmq/merlin/broker/local"
 	"github.com/merlinmq/merlin/broker/offset"
 	"github.com/merlinmq/merlin/broker/put"
+	"github.com/merlinmq/merlin/broker/role"
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/broker/txn"
@@ -106,10 +105,10 @@ type Broker struct {
 	inside    *remoting.LocalServer
 	budget    *budget.Budget // of both ports
 	addr      netip.AddrPort
-	told      string      // the address that clients are told: brokerIP1 as it is written, and the port
-	started   int64       // ms
-	active    atomic.Bool // deliveries and checks run
-	poison    bool        // tests: frames are overwritten after their handlers
+	told      string // the address that clients are told: brokerIP1 as it is written, and the port
+	started   int64  // ms
+	services  role.Services
+	poison    bool // tests: frames are overwritten after their handlers
 
 	unfollow func() // ends what follows the configuration
 
@@ -144,6 +143,7 @@ func New(opts Options) (*Broker, error) {
 		return nil, err
 	}
 	b.unfollow = b.followStore()
+	b.addState()
 	if err := b.load(); err != nil {
 		b.unfollow()
 		return nil, errors.Join(err, b.store.Close())
@@ -253,7 +253,7 @@ func (b *Broker) Start() error {
 		Recovered: b.recovered,
 	})
 	if err != nil {
-		return errors.Join(err, main.Close())
+		return errors.Join(err, main.Close(), closeListener(fast))
 	}
 	b.recovered = nil
 	l := newLanes(b.opts.Config)
@@ -264,26 +264,17 @@ func (b *Broker) Start() error {
 	b.inside = remoting.NewLocalServer(remoting.LocalOptions{Routes: b.routes, Clock: b.opts.Clock, Logger: b.log,
 		Budget: b.budget, Closed: b.gone})
 	b.server = b.newServer(main, b.routes)
-	if err := b.server.Start(); err != nil {
-		return err
-	}
 	if fast != nil {
 		routes := newRoutes(h, l, true)
 		b.watch(routes)
 		b.fast = b.newServer(fast, routes)
-		if err := b.fast.Start(); err != nil {
-			return err
-		}
 	}
-	b.stats.Start()
-	b.hold.Start()
-	b.delay.Start()
-	b.txn.Start()
-	b.active.Store(true)
-	b.done.Add(1)
-	go b.housekeeping()
-	b.registrar.Start()
-	return nil
+	b.addServices()
+	r, err := role.Parse(cfg.BrokerRole, cfg.BrokerID)
+	if err != nil {
+		return err
+	}
+	return b.services.Start(r)
 }
 
 // watch lets what was asked for see the requests before they are handled and after
@@ -357,62 +348,3 @@ func (b *Broker) Addr() string { return b.addr.String() }
 
 // Codes lists the request codes that are served.
 func (b *Broker) Codes() []protocol.Code { return b.routes.Codes() }
-
-// housekeeping drops silent clients and writes offsets.
-func (b *Broker) housekeeping() {
-	defer b.done.Done()
-	sweep := b.opts.Clock.NewTicker(housekeepingEvery)
-	defer sweep.Stop()
-	persist := b.opts.Clock.NewTicker(b.opts.Config.Get().FlushConsumerOffsetInterval.Duration())
-	defer persist.Stop()
-	for {
-		select {
-		case <-b.stop:
-			return
-		case <-sweep.C():
-			b.consumers.Sweep()
-			b.producers.Sweep()
-			b.locks.Sweep()
-		case <-persist.C():
-			if err := b.offsets.Persist(); err != nil {
-				b.log.Error("consumer offsets not written", "err", err)
-			}
-		}
-	}
-}
-
-// Shutdown stops in this order: the name servers are told, parked requests are
-// answered, requests under way are finished, deliveries and housekeeping end, the
-// store is flushed and closed, the small files are written. ctx bounds the wait
-// for requests.
-func (b *Broker) Shutdown(ctx context.Context) error {
-	var errs []error
-	note := func(what string, err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("broker: %s: %w", what, err))
-		}
-	}
-	if b.server != nil { // it was started
-		b.registrar.Shutdown()
-		b.hold.Shutdown()
-		note("stop serving", b.server.Shutdown(ctx))
-		note("stop serving inside the process", b.inside.Shutdown(ctx))
-		if b.fast != nil {
-			note("stop serving the fast port", b.fast.Shutdown(ctx))
-		}
-		b.active.Store(false)
-		b.delay.Shutdown()
-		close(b.stop)
-		b.done.Wait()
-		b.txn.Shutdown()
-		b.stats.Shutdown()
-		b.client.Close()
-	}
-	b.unfollow()
-	note("close the store", b.store.Close())
-	note("delay offsets", b.delay.Persist()) // after the deliveries are on disk
-	note("consumer offsets", b.offsets.Persist())
-	note("topics", b.topics.Persist())
-	note("groups", b.groups.Persist())
-	return errors.Join(errs...)
-}

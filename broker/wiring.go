@@ -33,7 +33,7 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 			Producers: b.producers, Stats: b.stats, Store: b.store, Delay: b.delay, Clock: o.Clock, Logger: b.log,
 			Addr:     b.told,
 			Lanes:    admin.Lanes{Send: l.send, Pull: l.pull, LitePull: l.pull, Query: l.query, EndTransaction: l.transaction},
-			Register: b.registrar.All, Told: b.registrar.Told, Active: b.active.Load,
+			Register: b.registrar.All, Told: b.registrar.Told, Active: func() bool { return b.services.Role().IsMaster() },
 		}),
 		send: send.New(send.Deps{
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Locks: b.locks, Store: b.store, Put: b.put, Stats: b.stats,

@@ -73,7 +73,7 @@ type Service struct {
 
 	saved int64 // data version in the file, of Persist alone
 
-	stop chan struct{}
+	stop chan struct{} // nil while nothing runs
 	done sync.WaitGroup
 }
 
@@ -99,7 +99,7 @@ func Load(opts Options) (*Service, error) {
 	if opts.PersistEvery == 0 {
 		opts.PersistEvery = 10 * time.Second
 	}
-	s := &Service{opts: opts, offsets: map[int]int64{}, stop: make(chan struct{})}
+	s := &Service{opts: opts, offsets: map[int]int64{}}
 	var f file
 	_, err := opts.Files.Load(opts.Path, func(data []byte) error {
 		f = file{} // nothing stays of a damaged one
@@ -122,8 +122,9 @@ func Load(opts Options) (*Service, error) {
 	return s, nil
 }
 
-// Start starts delivering.
+// Start starts delivering; after Pause, again.
 func (s *Service) Start() {
+	s.stop = make(chan struct{})
 	wake := make([]chan struct{}, len(s.opts.Levels))
 	for i := range wake {
 		wake[i] = make(chan struct{}, 1)
@@ -136,9 +137,17 @@ func (s *Service) Start() {
 }
 
 // Shutdown stops delivering. Call Persist after the store was flushed.
-func (s *Service) Shutdown() {
+func (s *Service) Shutdown() { s.Pause() }
+
+// Pause stops delivering, and returns when nothing is being delivered; Start goes on.
+// Start, Pause and Shutdown must not overlap, and a second Pause does nothing.
+func (s *Service) Pause() {
+	if s.stop == nil {
+		return
+	}
 	close(s.stop)
 	s.done.Wait()
+	s.stop = nil
 }
 
 // Offsets gives "delivered,max" of every level that has any, for the runtime

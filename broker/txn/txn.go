@@ -63,7 +63,7 @@ type Service struct {
 	half    int64     // the next half message to look at
 	pending *progress // waits for the log to be flushed
 
-	stop chan struct{}
+	stop chan struct{} // nil while nothing runs
 	done sync.WaitGroup
 }
 
@@ -79,7 +79,7 @@ func New(d Deps) (*Service, error) {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{Deps: d, table: newTable(), ops: newOps(), stop: make(chan struct{})}
+	s := &Service{Deps: d, table: newTable(), ops: newOps()}
 	var err error
 	if s.half, err = s.loadHalf(); err == nil {
 		err = s.loadOps()
@@ -93,8 +93,9 @@ func New(d Deps) (*Service, error) {
 	return s, nil
 }
 
-// Start starts to write removal entries and to check.
+// Start starts to write removal entries and to check; after Pause, again.
 func (s *Service) Start() {
+	s.stop = make(chan struct{})
 	s.done.Add(2)
 	go s.writeOps()
 	go s.check()
@@ -104,13 +105,24 @@ func (s *Service) Start() {
 // progress. Call it when no request is under way, before the store is closed;
 // the consumer offsets have to be persisted after that.
 func (s *Service) Shutdown() {
-	close(s.stop)
-	s.done.Wait()
+	s.Pause()
 	if !s.flushOps(true) {
 		s.Logger.Warn("removal entries of transactions are lost: their producers will be asked again", "entries", s.ops.waitingNow())
 	}
 	s.note()
 	s.publish(*s.pending)
+}
+
+// Pause stops both, and returns when neither a check nor a removal entry is under way;
+// END_TRANSACTION is still answered, and its entries wait. Start goes on. Start, Pause
+// and Shutdown must not overlap, and a second Pause does nothing.
+func (s *Service) Pause() {
+	if s.stop == nil {
+		return
+	}
+	close(s.stop)
+	s.done.Wait()
+	s.stop = nil
 }
 
 // saved gives the committed progress of one of the queues, within its bounds.
