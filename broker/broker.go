@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -31,6 +30,7 @@ import (
 	"github.com/merlinmq/merlin/broker/stats"
 	"github.com/merlinmq/merlin/broker/topic"
 	"github.com/merlinmq/merlin/broker/txn"
+	"github.com/merlinmq/merlin/broker/view"
 	"github.com/merlinmq/merlin/compat/budget"
 	"github.com/merlinmq/merlin/compat/clock"
 	"github.com/merlinmq/merlin/compat/configfile"
@@ -103,6 +103,7 @@ type Broker struct {
 	routes    *remoting.Routes
 	latencies *stats.Latencies // of both ports
 	inside    *remoting.LocalServer
+	view      *view.View     // from Start on
 	budget    *budget.Budget // of both ports
 	addr      netip.AddrPort
 	told      string // the address that clients are told: brokerIP1 as it is written, and the port
@@ -269,6 +270,7 @@ func (b *Broker) Start() error {
 		b.watch(routes)
 		b.fast = b.newServer(fast, routes)
 	}
+	b.view = b.newView(l)
 	b.addServices()
 	r, err := role.Parse(cfg.BrokerRole, cfg.BrokerID)
 	if err != nil {
@@ -290,8 +292,8 @@ func (b *Broker) watch(routes *remoting.Routes) {
 	}
 }
 
-// Latencies are how long the requests of both ports took, by code.
-func (b *Broker) Latencies() iter.Seq[stats.Latency] { return b.latencies.Each() }
+// View shows the state of the broker, from Start to Shutdown; it is nil before.
+func (b *Broker) View() *view.View { return b.view }
 
 // closeListener closes a listener that may not be there.
 func closeListener(l net.Listener) error {

@@ -41,3 +41,8 @@ func newLanes(h *config.Holder) *lanes {
 			MaxWait: wait(func(c *config.Config) config.Millis { return c.WaitTimeMillsInHeartbeatQueue })},
 	}
 }
+
+// all are the lanes, each once.
+func (l *lanes) all() []*remoting.Lane {
+	return []*remoting.Lane{l.send, l.back, l.pull, l.query, l.admin, l.client, l.consumer, l.heartbeat, l.transaction, l.reply}
+}

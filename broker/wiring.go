@@ -10,6 +10,8 @@ import (
 	"github.com/merlinmq/merlin/broker/reply"
 	"github.com/merlinmq/merlin/broker/send"
 	"github.com/merlinmq/merlin/broker/txn"
+	"github.com/merlinmq/merlin/broker/view"
+	"github.com/merlinmq/merlin/remoting"
 )
 
 // handlers are the verbs.
@@ -57,4 +59,28 @@ func (b *Broker) newHandlers(l *lanes) *handlers {
 			Config: o.Config, Topics: b.topics, Groups: b.groups, Offsets: b.offsets, Store: b.store, Logger: b.log,
 		}),
 	}
+}
+
+// newView shows what b has. REQUIRES: the servers are made.
+func (b *Broker) newView(l *lanes) *view.View {
+	return view.New(view.Deps{
+		Role: b.services.Role, Topics: b.topics, Groups: b.groups, Offsets: b.offsets, Consumers: b.consumers, Producers: b.producers,
+		Store: b.store, Hold: b.hold, Lanes: l.all(), Budget: b.budget, Latencies: b.latencies, Clock: b.opts.Clock,
+		Connections: b.connections,
+	})
+}
+
+// connections counts those of both ports, and the encrypted ones.
+func (b *Broker) connections() (open, tls int) {
+	for _, s := range []*remoting.Server{b.server, b.fast} {
+		if s == nil {
+			continue
+		}
+		for _, c := range s.Conns() {
+			if open++; c.TLS() {
+				tls++
+			}
+		}
+	}
+	return open, tls
 }
