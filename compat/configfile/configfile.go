@@ -34,6 +34,16 @@ type Files interface {
 	Save(path string, data []byte) error
 }
 
+// Mirrorer is a Files that can keep path.bak the same as a file that is changed in
+// place: otherwise all that came in place would be in one copy only.
+type Mirrorer interface {
+	// Mirror makes path.bak a second file with the content of path, which was saved.
+	Mirror(path string, data []byte) error
+	// MirrorPatch makes the change of a Patch in path.bak, too. It does not wait until
+	// that is durable: the file itself is.
+	MirrorPatch(path string, size int64, pieces []Piece) error
+}
+
 // Told gives a function for Load that says in the log which file is not used and why,
 // and what is used instead. Without a log it gives nil.
 func Told(log *slog.Logger, path string) func(why error) {
@@ -143,6 +153,43 @@ func (f onDisk) Save(path string, data []byte) error {
 func (f onDisk) Patch(path string, size int64, pieces []Piece) error {
 	if err := f.disk.patchSynced(path, size, pieces); err != nil {
 		return fmt.Errorf("configfile: change %s: %w", path, err)
+	}
+	return nil
+}
+
+// laterDisk is a disk that can change a file and leave it to the system when the
+// change becomes durable.
+type laterDisk interface {
+	patchLater(path string, size int64, pieces []Piece) error
+}
+
+// Mirror implements Mirrorer.
+func (f onDisk) Mirror(path string, data []byte) error {
+	if _, ok := f.disk.(laterDisk); !ok {
+		return errors.ErrUnsupported
+	}
+	next := path + ".bak.tmp"
+	err := f.gone(next) // it may be another name of the file
+	if err == nil {
+		err = f.disk.writeSynced(next, data)
+	}
+	if err == nil {
+		err = f.disk.rename(next, path+".bak")
+	}
+	if err != nil {
+		return fmt.Errorf("configfile: save %s.bak: %w", path, err)
+	}
+	return nil
+}
+
+// MirrorPatch implements Mirrorer.
+func (f onDisk) MirrorPatch(path string, size int64, pieces []Piece) error {
+	d, ok := f.disk.(laterDisk)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	if err := d.patchLater(path+".bak", size, pieces); err != nil {
+		return fmt.Errorf("configfile: change %s.bak: %w", path, err)
 	}
 	return nil
 }

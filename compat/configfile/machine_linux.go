@@ -11,6 +11,15 @@ import (
 // poller to watch it first, which is half of the calls of a small write. The times of
 // the file are not made durable, which spares the file system's journal a write.
 func (machine) patchSynced(path string, size int64, pieces []Piece) error {
+	return patch(path, size, pieces, true)
+}
+
+// patchLater implements laterDisk.
+func (machine) patchLater(path string, size int64, pieces []Piece) error {
+	return patch(path, size, pieces, false)
+}
+
+func patch(path string, size int64, pieces []Piece, sync bool) error {
 	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: path, Err: err} }
 	var fd int
 	err := again(func() (err error) {
@@ -40,7 +49,7 @@ func (machine) patchSynced(path string, size int64, pieces []Piece) error {
 			}
 		}
 	}
-	if err == nil {
+	if err == nil && sync {
 		op = "fdatasync"
 		err = again(func() error { return unix.Fdatasync(fd) })
 	}

@@ -56,6 +56,9 @@ type Entry struct {
 // twice, and the last one counts for Java's parser as for ours, until the next
 // Replace.
 //
+// The .bak of a file with room is a second copy, which is changed along with it; that
+// of any other is, as Java's, what was there before.
+//
 // A Table is used by one goroutine at a time.
 type Table struct {
 	files       Files
@@ -64,6 +67,8 @@ type Table struct {
 	headEnd     int64 // end of the head's room
 	at, end     int64 // where the next entry goes; end of the room
 	places      map[string]place
+	// mirrored says that the .bak has the same content.
+	mirrored bool
 }
 
 // place is where an entry stands, with the comma before it.
@@ -131,8 +136,12 @@ func (t *Table) Replace(head, fixed []byte, entries iter.Seq[Entry], room int) e
 	blanks(&b, room)
 	end := int64(b.Len())
 	b.WriteString("\n\t}\n}")
+	t.mirrored = false
 	if err := t.files.Save(t.path, b.Bytes()); err != nil {
 		return err
+	}
+	if m, ok := t.files.(Mirrorer); ok && room > 0 {
+		t.mirrored = m.Mirror(t.path, b.Bytes()) == nil // else it is what was there before
 	}
 	if len(places) > 0 && room > 0 { // the first entry of a table has no comma before it
 		t.size, t.at, t.end, t.places = int64(b.Len()), at, end, places
@@ -186,6 +195,9 @@ func (t *Table) Change(head []byte, added []Entry, gone []string) error {
 	t.size = 0 // whatever fails now, a part of it may be in the file
 	if err := p.Patch(t.path, size, pieces); err != nil {
 		return err
+	}
+	if m, ok := t.files.(Mirrorer); ok && t.mirrored {
+		t.mirrored = m.MirrorPatch(t.path, size, pieces) == nil
 	}
 	t.size, t.at = size, t.at+int64(tail.Len())
 	for _, name := range gone {

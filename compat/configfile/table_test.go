@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -190,4 +192,34 @@ func TestTable_ErasesInPlace(t *testing.T) {
 	// A name that the file has twice would come back as it was before.
 	require.NoError(t, tb.Change(tableHead(1), []Entry{entry(1001, 7)}, nil))
 	require.ErrorIs(t, tb.Change(tableHead(1), nil, []string{"n1001"}), ErrNoRoom)
+}
+
+// The .bak has everything that came in place, so that no damage of one file takes it.
+func TestTable_TheBackupKeepsUp(t *testing.T) {
+	files, path := OS(), filepath.Join(t.TempDir(), "config", "topics.json")
+	table := NewTable(files, path, "topicConfigTable")
+	entry := func(name string) Entry { return Entry{name, []byte(`"` + name + `":{"topicName":"` + name + `"}`)} }
+	same := func() {
+		t.Helper()
+		a, err := os.ReadFile(path)
+		require.NoError(t, err)
+		b, err := os.ReadFile(path + ".bak")
+		require.NoError(t, err)
+		require.Equal(t, string(a), string(b))
+	}
+	require.NoError(t, table.Replace([]byte(`"dataVersion":{}`), nil, slices.Values([]Entry{entry("first")}), 1000))
+	same()
+	require.NoError(t, table.Change([]byte(`"dataVersion":{"a":1}`), []Entry{entry("one"), entry("two")}, nil))
+	require.NoError(t, table.Change([]byte(`"dataVersion":{"a":2}`), nil, []string{"one"}))
+	same()
+	require.NoError(t, os.Remove(path))
+	data, err := files.Load(path, nil, nil)
+	require.NoError(t, err)
+	require.Contains(t, string(data), `"two"`)
+	// Without room it is Java's way: what was there before.
+	require.NoError(t, table.Replace([]byte(`"dataVersion":{}`), nil, slices.Values([]Entry{entry("first")}), 0))
+	require.NoError(t, table.Replace([]byte(`"dataVersion":{"b":1}`), nil, slices.Values([]Entry{entry("first")}), 0))
+	b, err := os.ReadFile(path + ".bak")
+	require.NoError(t, err)
+	require.NotContains(t, string(b), `"b":1`)
 }
