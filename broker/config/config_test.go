@@ -371,7 +371,8 @@ func TestDocumentedSettings(t *testing.T) {
 		row := "| " + name + " | " + def + " | " + when + " | "
 		require.True(t, strings.Contains(doc, "\n"+row), "docs/CONFIG.md needs the row %q", row+"what it means |")
 	}
-	require.Equal(t, len(fields())+2, strings.Count(doc, "\n| "), "a row of a key that is no setting")
+	_, table, _ := strings.Cut(doc, "## Keys that this broker acts on")
+	require.Equal(t, len(fields())+2, strings.Count(table, "\n| "), "a row of a key that is no setting")
 }
 
 // The keys of this broker's own are read, bounded, and not shown unless set.

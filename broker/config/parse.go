@@ -224,7 +224,7 @@ func (p *parser) listIdle(h Host) {
 		if port, err := strconv.Atoi(p.values["listenPort"]); key == "haListenPort" && err == nil {
 			usual = strconv.Itoa(port + 1) // Java's choice, which it writes
 		}
-		if v := p.values[key]; v != usual {
+		if v := p.values[key]; v != usual && !(key == "bitMapLengthConsumeQueueExt" && v == "64") { // 64 is what Java begins with
 			list = append(list, key+"="+shown(k, v))
 		}
 	}

@@ -116,6 +116,7 @@ var foreign = map[string]string{
 	"deleteTopicWithBrokerRegistration": "a name server", "supportActingMaster": "a name server",
 	"controllerDLegerGroup": "a controller", "controllerDLegerPeers": "a controller", "controllerDLegerSelfId": "a controller",
 	"controllerStorePath": "a controller", "enableElectUncleanMaster": "a controller", "controllerType": "a controller",
+	"brokerConfigPaths": "a broker container", "brokerContainerIP": "a broker container", "updateNamesrvAddrInterval": "a broker container",
 }
 
 // guards says whether an unknown key looks like one that protects connections.
