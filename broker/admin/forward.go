@@ -64,6 +64,12 @@ func (h *Handler) ConsumeMessageDirectly(r *remoting.Request, q *header.ConsumeM
 	return h.call(r, int32(protocol.ConsumeMessageDirectly.Code), q.ConsumerGroup, q.ClientID, ext, rec)
 }
 
+// laterPeer is a client whose answer comes to a function, and nobody waits for it. An
+// error of Go means that done is not called.
+type laterPeer interface {
+	Go(ctx context.Context, o *wire.Outgoing, body []byte, done func(*wire.Command, error)) error
+}
+
 // call sends a request on to a member of a group.
 func (h *Handler) call(r *remoting.Request, code int32, groupName, clientID wire.OptString, ext []wire.Field, data []byte) (*remoting.Answer, error) {
 	g := h.Consumers.Find(groupName.V)
@@ -85,9 +91,7 @@ func (h *Handler) call(r *remoting.Request, code int32, groupName, clientID wire
 	answer := func(cmd *wire.Command, err error) (*remoting.Answer, error) {
 		return forwarded(ch, groupName.V, clientID.V, cmd, err)
 	}
-	peer, later := ch.Peer.(interface {
-		Go(ctx context.Context, o *wire.Outgoing, body []byte, done func(*wire.Command, error)) error
-	})
+	peer, later := ch.Peer.(laterPeer)
 	if !later {
 		return answer(ch.Peer.Invoke(ctx, o, data))
 	}
@@ -129,49 +133,108 @@ func forwarded(ch *client.Channel, group, id string, cmd *wire.Command, err erro
 
 // InvokeBrokerToGetConsumerStatus is INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223):
 // it asks the members of a group, or only the one with the client id clientAddr,
-// for their offsets on a topic (GET_CONSUMER_STATUS_FROM_CLIENT, 221) and answers
-// those that came within 5 s each.
-func (h *Handler) InvokeBrokerToGetConsumerStatus(_ *remoting.Request, q *header.GetConsumerStatusRequest) (*remoting.Answer, error) {
+// for their offsets on a topic (GET_CONSUMER_STATUS_FROM_CLIENT, 221), one after the
+// other as Java does, and answers those that came within 5 s each. No worker waits.
+func (h *Handler) InvokeBrokerToGetConsumerStatus(r *remoting.Request, q *header.GetConsumerStatusRequest) (*remoting.Answer, error) {
 	g := h.Consumers.Find(q.Group.V)
 	if g == nil {
 		return refuse(protocol.SystemError, "No Any Consumer online in the consumer group: [%s]", text(q.Group))
 	}
 	only := strings.TrimSpace(q.ClientAddr.V)
-	b := body.GetConsumerStatusBody{
-		ConsumerTable:     map[string]map[body.MessageQueue]int64{},
-		MessageQueueTable: map[body.MessageQueue]int64{},
-	}
+	s := &statuses{h: h, to: r.To(), table: map[string]map[body.MessageQueue]int64{}}
+	s.ask.Topic, s.ask.Group = q.Topic, q.Group
+	s.ask.Topic.V, s.ask.Group.V = strings.Clone(q.Topic.V), strings.Clone(q.Group.V)
 	for _, ch := range g.Channels() {
 		if ch.Version < version307 {
 			return refuse(protocol.SystemError, "the client does not support this feature. version=%s", version.Name(ch.Version))
 		}
-		if only != "" && q.ClientAddr.V != ch.ClientID {
-			continue
-		}
-		if offsets, err := clientStatus(ch.Peer, q); err != nil {
-			h.Logger.Warn("a client does not tell its offsets", "group", q.Group.V, "client", ch.ClientID, "error", err)
-		} else if offsets != nil {
-			b.ConsumerTable[ch.ClientID] = offsets
+		if only == "" || q.ClientAddr.V == ch.ClientID {
+			s.left = append(s.left, ch)
 		}
 	}
-	return unset(reply(&b))
+	if h.forwards.Add(1) > maxForwards {
+		h.forwards.Add(-1)
+		return refuse(protocol.SystemBusy, "%d requests wait for clients, no further one goes on to the members of <%s>", maxForwards, s.ask.Group.V)
+	}
+	if !s.next() {
+		return nil, nil
+	}
+	h.forwards.Add(-1)
+	return s.answer()
 }
 
-type invoker interface {
-	Invoke(ctx context.Context, o *wire.Outgoing, body []byte) (*wire.Command, error)
+// statuses gathers the answers to 221 for one request. It belongs to the handler until
+// a member answers later, from then on to who brings the answer: one at a time.
+type statuses struct {
+	h     *Handler
+	to    remoting.ReplyTo
+	ask   header.GetConsumerStatusRequest
+	left  []*client.Channel // members that have not been asked yet
+	table map[string]map[body.MessageQueue]int64
 }
 
-// clientStatus is nil when the client answered, but not with offsets.
-func clientStatus(peer invoker, q *header.GetConsumerStatusRequest) (map[body.MessageQueue]int64, error) {
+// next asks the members that are left, until one answers later: then it is false, and
+// s belongs to somebody else.
+func (s *statuses) next() bool {
+	for len(s.left) > 0 {
+		ch := s.left[0]
+		s.left = s.left[1:]
+		if s.askOne(ch) {
+			return false
+		}
+	}
+	return true
+}
+
+// askOne says whether a member answers later.
+func (s *statuses) askOne(ch *client.Channel) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
 	defer cancel()
-	cmd, err := peer.Invoke(ctx, &wire.Outgoing{
-		Code:   int32(protocol.GetConsumerStatusFromClient.Code),
-		Header: &header.GetConsumerStatusRequest{Topic: q.Topic, Group: q.Group},
-	}, nil)
-	if err != nil {
-		return nil, err
+	o := &wire.Outgoing{Code: int32(protocol.GetConsumerStatusFromClient.Code), Header: &s.ask}
+	peer, later := ch.Peer.(laterPeer)
+	if !later {
+		s.note(ch.ClientID)(ch.Peer.Invoke(ctx, o, nil))
+		return false
 	}
+	note := s.note(ch.ClientID)
+	err := peer.Go(ctx, o, nil, func(cmd *wire.Command, err error) {
+		if note(cmd, err); !s.next() {
+			return
+		}
+		s.h.forwards.Add(-1)
+		a, err := s.answer()
+		if err != nil {
+			a = remoting.Refuse(protocol.SystemError, err.Error())
+		}
+		s.to.Send(a)
+	})
+	if err != nil {
+		note(nil, err)
+	}
+	return err == nil
+}
+
+// note takes what a member answers.
+func (s *statuses) note(clientID string) func(*wire.Command, error) {
+	return func(cmd *wire.Command, err error) {
+		var offsets map[body.MessageQueue]int64
+		if err == nil {
+			offsets, err = statusOf(cmd)
+		}
+		if err != nil {
+			s.h.Logger.Warn("a client does not tell its offsets", "group", s.ask.Group.V, "client", clientID, "error", err)
+		} else if offsets != nil {
+			s.table[clientID] = offsets
+		}
+	}
+}
+
+func (s *statuses) answer() (*remoting.Answer, error) {
+	return unset(reply(&body.GetConsumerStatusBody{ConsumerTable: s.table, MessageQueueTable: map[body.MessageQueue]int64{}}))
+}
+
+// statusOf is nil when the client answered, but not with offsets.
+func statusOf(cmd *wire.Command) (map[body.MessageQueue]int64, error) {
 	if cmd.Code != int32(protocol.Success) || len(cmd.Body) == 0 {
 		return nil, nil
 	}
