@@ -183,7 +183,9 @@ func (d Damage) file(dir, other, name string, k Kind, h *History, r *rand.Rand) 
 		if err != nil || len(p) == 0 {
 			return t, errors.Join(errNothing, err)
 		}
-		if b, err = os.ReadFile(filepath.Join(other, p[0])); err != nil {
+		if b, err = os.ReadFile(filepath.Join(other, p[0])); errors.Is(err, os.ErrNotExist) {
+			return t, errNothing // its log has not come so far
+		} else if err != nil {
 			return t, err
 		}
 	default:

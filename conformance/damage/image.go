@@ -34,6 +34,9 @@ const (
 	callTime = 30 * time.Second
 )
 
+// gone is a topic that is deleted when it has got its messages.
+const gone = "damage-gone"
+
 // target is the queue whose files are damaged.
 var target = storeclient.Queue{Topic: "damage-0", ID: 0}
 
@@ -87,7 +90,7 @@ type loader struct {
 func (l *loader) load() error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
-	for _, topic := range []string{"damage-0", "damage-1", "damage-gone", "damage-last"} {
+	for _, topic := range []string{"damage-0", "damage-1", gone, "damage-last"} {
 		if err := probe.PutTopic(ctx, l.c.BrokerAddr(), topic, 2); err != nil {
 			return err
 		}
@@ -100,7 +103,7 @@ func (l *loader) load() error {
 	if err := l.sendAll(); err != nil {
 		return err
 	}
-	if err := probe.DropTopic(ctx, l.c.NameServer(), l.c.BrokerAddr(), "damage-gone"); err != nil {
+	if err := probe.DropTopic(ctx, l.c.NameServer(), l.c.BrokerAddr(), gone); err != nil {
 		return err
 	}
 	for round := range int64(2) { // so that the file and its .bak differ a little
@@ -121,7 +124,7 @@ func (l *loader) sendAll() error {
 	qs := queues()
 	qs = append(qs, qs...)
 	qs = append(qs, qs...)
-	qs = append(qs, storeclient.Queue{Topic: "damage-gone"})
+	qs = append(qs, storeclient.Queue{Topic: gone})
 	paused := false
 	for n := 0; n < messages; n++ {
 		if l.stop == AfterPause && n > messages*3/4 && !paused {
@@ -133,7 +136,7 @@ func (l *loader) sendAll() error {
 		switch {
 		case n%40 == 7:
 			m.Properties = append(m.Properties, [2]string{message.PropertyDelayLevel, "18"})
-		case n%80 == 9:
+		case n%80 == 9 && q.Topic != gone: // it would come after the deletion, and stay, as in Java
 			m.Properties = append(m.Properties, [2]string{message.PropertyDelayLevel, "1"})
 		case n%30 == 3:
 			ms := []storeclient.Message{m, ordinary(l.name, n+1, l.r), ordinary(l.name, n+2, l.r)}
@@ -324,6 +327,12 @@ func (l *loader) image(dir string) (*Image, error) {
 	}
 	if err == nil {
 		err = os.CopyFS(dir, os.DirFS(l.c.StoreDir()))
+	}
+	if err == nil { // a deleted topic stays away
+		var left []string
+		if left, err = there(dir, "consumequeue/"+gone); len(left) > 0 {
+			err = fmt.Errorf("damage: %s is there, and its topic was deleted", left[0])
+		}
 	}
 	return &Image{dir, l.stop, h}, err
 }

@@ -259,8 +259,10 @@ func quiet(row Row, v *Verdict, o *Outcome) bool {
 		return true // that is how retention leaves it
 	case o.Done.Whole:
 		return true // the file reads as one that says something else
-	case row.Kind.queue() && row.Damage == FlipBody && row.Stop == Clean:
-		return v.Justified+v.Unjustified == 0 // no checksum covers a tags code
+	case row.Kind.queue() && (row.Damage == FlipBody || row.Damage == ZeroBlock) && (row.Stop == Clean || row.Stop == AfterPause):
+		// No checksum covers a tags code, and it is compared with its record only
+		// where recovery reads the log again: behind the pause.
+		return v.Justified+v.Unjustified == 0
 	}
 	return false
 }
