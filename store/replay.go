@@ -124,6 +124,9 @@ func (r *replay) reachFloor() error {
 // its queue offset.
 func (r *replay) believeBelow(q *consumequeue.Queue, e consumequeue.Entry) bool {
 	end, ok := r.endOf(q.Topic, q.ID)
+	if ok && e.QueueOffset == end.max-1 && e.PhyOffset+int64(e.Size) == end.phy {
+		return true // the queue ended with it, in whichever life
+	}
 	return ok && e.QueueOffset >= q.Max() && e.QueueOffset < end.max
 }
 

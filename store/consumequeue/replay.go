@@ -7,12 +7,10 @@ const maxGap = 16
 // Replay is Put for a message that is read again from the log, some bytes of which may
 // not be what was written: an offset that does not follow counts only when the next
 // message of the queue confirms it. Until then the message waits, and Settle ends that.
+// That goes for 0, too: a queue begins again without a mark when a Java broker deleted it,
+// or when the disk did not take the mark.
 func (q *Queue) Replay(e Entry) (bool, error) {
 	if e.PhyOffset+int64(e.Size) <= q.maxPhy {
-		return false, nil
-	}
-	if q.set.Marked && e.QueueOffset == 0 && q.Max() > 0 {
-		q.refuted(e)
 		return false, nil
 	}
 	d, waits := q.doubt, q.doubts
@@ -26,6 +24,11 @@ func (q *Queue) Replay(e Entry) (bool, error) {
 	q.doubts = false
 	at := q.Max()
 	switch {
+	case q.set.Marked && at == 1 && d.QueueOffset == 0 && e.QueueOffset == at:
+		// Two that follow each other, and the second follows the entry that is there,
+		// too, which was confirmed before.
+		q.refuted(d)
+		return q.Put(e)
 	case e.QueueOffset == d.QueueOffset+1: // two that follow each other are right
 		if ok, err := q.goOnAt(d); ok || err != nil {
 			if err == nil {

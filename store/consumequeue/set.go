@@ -36,8 +36,8 @@ type Set struct {
 	// order in which they came; dispatcher.
 	dirty []*Queue
 	head  int
-	// Marked says that no queue began again but for those that were deleted with a mark,
-	// so that 0 is never an offset that follows: Replay.
+	// Marked says that queues which were deleted have a mark as a rule, so that a single
+	// offset 0 is more likely damaged than the beginning of another life: Replay.
 	Marked bool
 	// doubting are the queues in which a message waits; Replay and Settle.
 	doubting []*Queue
