@@ -12,6 +12,9 @@ const (
 	// templateMisses is how many headers in a row may differ from the template before
 	// it is made anew.
 	templateMisses = 8
+	// maxLearned is how many values a template learns from one header: each costs
+	// another pass over it.
+	maxLearned = 4
 	// maxTemplate bounds the text that a template keeps, in bytes.
 	maxTemplate = 2 << 10
 )
@@ -91,7 +94,7 @@ func newTemplate(header []byte) *template {
 // it does not. A value that is met as changed counts as changing from then on.
 func (t *template) decode(h []byte, c *Command) bool {
 	ext, scratch := c.Ext, c.scratch
-	for {
+	for learned := 0; ; learned++ {
 		*c = t.cmd
 		c.Ext, c.scratch = append(ext[:0], t.cmd.Ext...), scratch[:0]
 		s := scanner{b: h, c: c}
@@ -99,7 +102,7 @@ func (t *template) decode(h []byte, c *Command) bool {
 		if ok && t.same(&s, at, len(t.head)) {
 			return s.i == len(h)
 		}
-		if !t.learn(&s, at) {
+		if learned == maxLearned || !t.learn(&s, at) {
 			return false
 		}
 	}

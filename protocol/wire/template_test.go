@@ -178,3 +178,27 @@ func FuzzDecoder(f *testing.F) {
 		}
 	})
 }
+
+// Another template and another set of values for it all the time do not make a header
+// cost many times what it costs to read it.
+func TestDecoder_LearnsALittleFromEachHeader(t *testing.T) {
+	header := func(value string) string {
+		return `{"code":34,"extFields":{` + strings.Repeat(`"a":"`+value+`",`, 200) + `"a":""},"opaque":1}`
+	}
+	d := primed(t, header("1"))
+	holes := func() (n int) {
+		for _, p := range d.t.spans {
+			if p.hole && p.ext >= 0 {
+				n++
+			}
+		}
+		return n
+	}
+	require.Zero(t, holes())
+	requireSame(t, d, frameOf(JSON, header("2"), ""))
+	require.Equal(t, maxLearned, holes())
+	for i := 1; d.misses > 0; i++ {
+		require.Less(t, i, 2*templateAfter)
+		requireSame(t, d, frameOf(JSON, header("3"), ""))
+	}
+}
