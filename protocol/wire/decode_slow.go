@@ -14,6 +14,9 @@ import (
 // and whole objects as extFields values (kept as their text), a language given by
 // number. It allocates and is bounded by the size of the header.
 func (c *Command) decodeJSONSlow(h []byte) error {
+	if deeper(h, maxDepth) {
+		return frameError("JSON header: nested more than %d deep", maxDepth)
+	}
 	h = mendSurrogates(bytes.TrimLeft(h, " \t\r\n"))
 	it := jsoniter.ConfigDefault.BorrowIterator(h)
 	defer jsoniter.ConfigDefault.ReturnIterator(it)
@@ -36,6 +39,33 @@ func (c *Command) decodeJSONSlow(h []byte) error {
 		return frameError("JSON header: %v", it.Error)
 	}
 	return nil
+}
+
+// maxDepth is how deep a JSON header may be nested: no client writes more than two, and
+// reading depth takes a stack that grows with it, which costs many times what the bytes do.
+const maxDepth = 64
+
+// deeper says whether objects and arrays of a text are nested more than so many deep. It
+// may be wrong about what is no JSON.
+func deeper(h []byte, limit int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(h); i++ {
+		switch c := h[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+			if c == '\\' {
+				i++
+			}
+		case c == '[' || c == '{':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
 }
 
 // mendSurrogates writes a question mark for each escape that is half a surrogate

@@ -311,3 +311,20 @@ func TestDecode_TooManyFields(t *testing.T) {
 		require.Less(t, most, float64(4*MaxFields), "%s: what is decoded is bounded by fields, not by bytes", name)
 	}
 }
+
+// Depth is refused before anything is read with a stack that grows with it; brackets in
+// strings are none.
+func TestDecode_Deep(t *testing.T) {
+	header := func(n int) []byte {
+		return frameOf(JSON, `{"code":34,"extFields":{"a":`+strings.Repeat("[", n)+`"[[{\"["`+strings.Repeat("]", n)+`}}`, "")
+	}
+	var c Command
+	require.NoError(t, Decode(header(maxDepth-2), &c))
+	require.Len(t, c.Ext, 1)
+	for _, n := range []int{maxDepth - 1, 9000, 1 << 20} {
+		require.ErrorContains(t, Decode(header(n), &c), "nested more than 64 deep")
+	}
+	text := strings.Repeat("[{", 100)
+	require.NoError(t, Decode(frameOf(JSON, `{"code":34.0,"remark":"`+text+`\"\\"}`, ""), &c))
+	require.Equal(t, text+`"\`, c.Remark)
+}
