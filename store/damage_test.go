@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -257,6 +258,37 @@ func TestDamage_CutFilesArePutAside(t *testing.T) {
 	require.NoError(t, err)
 	for _, e := range es {
 		require.Len(t, e.Name, 20)
+	}
+}
+
+// Where nothing can be put aside a torn tail is cut all the same.
+func TestDamage_NothingCanBePutAside(t *testing.T) {
+	for _, fault := range []error{syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EDQUOT, syscall.ENOSPC} {
+		t.Run(fault.Error(), func(t *testing.T) {
+			mem := vfs.NewMem()
+			o := small(mem)
+			s := open(t, o)
+			var rs []PutResult
+			for i := range 10 {
+				rs = append(rs, put(t, s, msg("T", 0, damageBody(i))))
+			}
+			settled(t, s)
+			image := killed(t, mem)
+			require.NoError(t, s.Close())
+			overwrite(t, image, o, rs[9].PhyOffset+200, make([]byte, 100))
+			o.FS = &vfs.Inject{FS: image, Fail: func(op vfs.Op) error {
+				if strings.HasPrefix(op.Path, "/store/cut") {
+					return fault
+				}
+				return nil
+			}}
+			j := &journal{}
+			o.Logger = j.logger()
+			s = open(t, o)
+			require.Len(t, readAll(t, s, "T", 0, 0), 9)
+			require.Contains(t, j.String(), "it cannot be put aside")
+			require.NoError(t, s.Close())
+		})
 	}
 }
 

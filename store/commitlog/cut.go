@@ -117,7 +117,8 @@ func (l *Log) asideName(name string) (to string, err error) {
 // keepRest copies what stands behind end in its segment f to Aside: it was not written
 // whole, or rotted, but others may make something of it. Whether anything was written
 // there is looked for in the first MiB only, because the rest of a segment is long and
-// blank as a rule. A disk without room for it does not keep the log from being cut.
+// blank as a rule. Where nothing can be put aside, for want of room or of permission, the
+// log is cut all the same: a start is not refused for what was torn.
 func (l *Log) keepRest(f io.ReaderAt, end int64) error {
 	base := l.SegmentOf(end)
 	b := make([]byte, min(scanBuffer, base+l.o.SegmentSize-end))
@@ -145,13 +146,13 @@ func (l *Log) keepRest(f io.ReaderAt, end int64) error {
 			err = l.o.FS.SyncDir(l.o.Aside)
 		}
 	}
-	if errors.Is(err, syscall.ENOSPC) {
-		l.o.Logger.Error("commitlog: what stands behind the end of the log is deleted, because the disk has no room to keep it",
-			"file", path, "at", end-base, "offset", end, "size", size, "err", err)
+	if cannotKeep(err) {
+		l.o.Logger.Error("commitlog: what stands behind the end of the log is deleted, because it cannot be put aside",
+			"dir", l.o.Aside, "file", path, "at", end-base, "offset", end, "size", size, "err", err)
 		if to == "" {
 			return nil
 		}
-		if err = l.o.FS.Remove(to); errors.Is(err, fs.ErrNotExist) {
+		if err = l.o.FS.Remove(to); errors.Is(err, fs.ErrNotExist) || cannotKeep(err) {
 			err = nil
 		}
 		return err
@@ -161,6 +162,16 @@ func (l *Log) keepRest(f io.ReaderAt, end int64) error {
 			"file", path, "at", end-base, "offset", end, "size", size, "to", to)
 	}
 	return err
+}
+
+// cannotKeep says of an error that a directory takes no file, now or ever.
+func cannotKeep(err error) bool {
+	for _, e := range [...]error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, fs.ErrPermission} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func copyFile(fs vfs.FS, from *io.SectionReader, to string) error {
