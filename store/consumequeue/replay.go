@@ -46,7 +46,8 @@ func (q *Queue) Replay(e Entry) (bool, error) {
 			ok, err = q.Put(e)
 		}
 		return ok, err
-	case at <= d.QueueOffset && d.QueueOffset < e.QueueOffset && (at == 0 || d.QueueOffset-at <= q.set.perFile()):
+	case at <= d.QueueOffset && d.QueueOffset < e.QueueOffset && e.QueueOffset-d.QueueOffset <= maxGap*q.set.perFile() &&
+		(at == 0 || d.QueueOffset-at <= q.set.perFile()):
 		// Both may be right, with others missing between them.
 		if ok, err := q.goOnAt(d); ok || err != nil {
 			if err == nil {
