@@ -100,8 +100,8 @@ func disturbedOffsets(ctx context.Context, e *Env) {
 	sent := e.SendAll(ctx, p, topic, n)
 	a := e.Push(group, topic, All, Accept)
 	e.AwaitBodies(sent, a)
+	e.AwaitCommitted(group, topic, 1, n) // Stop does not wait until a message is noted as done
 	a.Stop()
-	e.AwaitCommitted(group, topic, 1, n)
 	// A broker writes committed offsets every five seconds, and for the first
 	// time ten seconds after its start; only a clean stop writes them at once.
 	e.Steady(12*time.Second, "", func() (bool, string) { return true, "" })

@@ -36,8 +36,10 @@ func offsetClientRestart(ctx context.Context, e *Env) {
 	first := e.spread(ctx, p, topic, "first", 20)
 	a := e.Push(group, topic, All, Accept)
 	e.AwaitBodies(first, a)
-	a.Stop()
+	// The handler has them, but the client notes a message as done after that, and Stop
+	// does not wait for it.
 	e.AwaitCommitted(group, topic, queues, 20)
+	a.Stop()
 	e.AwaitMembers(group, 0)
 	between := e.spread(ctx, p, topic, "between", 10)
 	b := e.Push(group, topic, All, Accept)

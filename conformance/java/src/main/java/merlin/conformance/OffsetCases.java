@@ -58,6 +58,23 @@ final class OffsetCases {
         return n;
     }
 
+    /**
+     * Waits until the broker has offsets that sum up to n over all queues. A client tells it with one-way requests, and what it
+     * remembers or has said at its end may be read after the next consumer has asked.
+     */
+    static void awaitAllCommitted(Env e, String group, String topic, long n) throws Exception {
+        long[] kept = {0};
+        e.until("offsets of " + n + " at the broker", () -> {
+            try {
+                kept[0] = e.admin().examineConsumeStats(group, topic).getOffsetTable().values().stream()
+                    .mapToLong(o -> Math.max(0, o.getConsumerOffset())).sum();
+            } catch (MQClientException nothingCommittedYet) {
+                kept[0] = 0;
+            }
+            return kept[0] == n;
+        }, () -> "" + kept[0]);
+    }
+
     private static void resetToTime(Env e) throws Exception {
         DefaultMQProducer p = e.producer();
         String topic = e.topic(p, 1);

@@ -12,7 +12,6 @@ import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
-import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
@@ -74,18 +73,7 @@ final class PullCases {
             return sum[0] == 30;
         }, () -> "" + sum[0]);
         c.shutdown();
-        // committed() is what the client remembers; it tells the broker with one-way requests, and a busy broker may
-        // read them after the next consumer has asked for the offsets.
-        long[] kept = {0};
-        e.until("30 committed at the broker", () -> {
-            try {
-                kept[0] = e.admin().examineConsumeStats(group, topic).getOffsetTable().values().stream()
-                    .mapToLong(o -> Math.max(0, o.getConsumerOffset())).sum();
-            } catch (MQClientException nothingCommittedYet) {
-                kept[0] = 0;
-            }
-            return kept[0] == 30;
-        }, () -> "" + kept[0]);
+        OffsetCases.awaitAllCommitted(e, group, topic, 30);
         List<String> more = e.send(p, topic, "more", 6);
         DefaultLitePullConsumer again = lite(e, group);
         again.subscribe(topic, "*");
