@@ -205,7 +205,42 @@ func (t *Trip) putTopics() error {
 			delete(t.ledger.queues, storeclient.Queue{Topic: gone, ID: id})
 		}
 	}
+	if err := t.putInPlace(); err != nil {
+		return err
+	}
 	return t.note(probe.AllTopics, "topicConfigTable", t.ledger.topics)
+}
+
+// longGroup is a name so long that Merlin writes the entry shortened. A topic's entry
+// fits with any name.
+func longGroup(hop int) string {
+	return fmt.Sprintf("disk-long-group-%d-%s", hop, strings.Repeat("x", 90))
+}
+
+// putInPlace brings about what Merlin's files have only while it runs, and leaves
+// behind when it is killed: entries without fields that are as always, entries that are
+// blanked, and a name that may stand there twice.
+func (t *Trip) putInPlace() error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeclient.CallTimeout)
+	defer cancel()
+	fields := map[string]string{"perm": "6", "order": "false", "attributes": ""}
+	twice := fmt.Sprintf("disk-twice-%d", t.n)
+	if err := t.putTopic(twice, queuesPerTopic, fields); err != nil {
+		return err
+	}
+	if err := probe.DropTopic(ctx, t.c.NameServer(), t.c.BrokerAddr(), twice); err != nil {
+		return err
+	}
+	if err := t.putTopic(twice, queuesPerTopic+1, fields); err != nil {
+		return err
+	}
+	gone := fmt.Sprintf("disk-group-gone-%d", t.n)
+	for _, name := range []string{gone, longGroup(t.n)} {
+		if err := probe.PutGroup(ctx, t.c.BrokerAddr(), name, 1, 3+t.n); err != nil {
+			return err
+		}
+	}
+	return probe.DropGroup(ctx, t.c.BrokerAddr(), gone)
 }
 
 func (t *Trip) putTopic(name string, queues int, fields map[string]string) error {

@@ -3,9 +3,11 @@ package disk
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -172,6 +174,48 @@ func (c configFiles) offsetsOn() map[storeclient.Queue]int64 {
 			_, _ = fmt.Sscanf(id, "%d", &q.ID)
 			f, _ := n.(float64)
 			out[q] = int64(f)
+		}
+	}
+	return out
+}
+
+// blanked is where an entry was, before another one.
+var blanked = regexp.MustCompile(`[,}] {100,},?\s*"`)
+
+// groupDefaults are the settings that Java's reader gives a group that names none:
+// an entry that Merlin shortened leaves them out.
+var groupDefaults = map[string]any{
+	"brokerId": 0.0, "consumeBroadcastEnable": true, "consumeEnable": true, "consumeFromMinEnable": true, "consumeMessageOrderly": false,
+	"consumeTimeoutMinute": 15.0, "groupRetryPolicy": map[string]any{"type": "CUSTOMIZED"}, "groupSysFlag": 0.0,
+	"notifyConsumerIdsChangedEnable": true, "retryMaxTimes": 16.0, "retryQueueNums": 1.0, "whichBrokerWhenConsumeSlowly": 1.0,
+}
+
+// lengthened gives the groups of a file with what Merlin left out while it ran.
+func lengthened(rows map[string]any) map[string]any {
+	out := map[string]any{}
+	for name, row := range rows {
+		all := maps.Clone(groupDefaults)
+		m, _ := row.(map[string]any)
+		maps.Copy(all, m)
+		out[name] = all
+	}
+	return out
+}
+
+// inPlace says what a killed Merlin should have left in its files and has not: the
+// next broker is to find entries that were changed in place.
+func inPlace(store string, hop int) []Problem {
+	var out []Problem
+	for file, long := range map[string]string{"topics.json": "", "subscriptionGroup.json": longGroup(hop)} {
+		b, err := os.ReadFile(filepath.Join(store, "config", file))
+		if err != nil {
+			return append(out, Problem{"in place", err.Error()})
+		}
+		if long != "" && !strings.Contains(string(b), fmt.Sprintf("%q:{\"", long)) {
+			out = append(out, Problem{"in place", file + " has no entry that is shortened"})
+		}
+		if !blanked.Match(b) {
+			out = append(out, Problem{"in place", file + " has no entry that is blanked"})
 		}
 	}
 	return out

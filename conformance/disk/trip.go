@@ -349,8 +349,13 @@ func (t *Trip) rest(h Hop) error {
 		return err
 	}
 	t.problem(unchanged(t.config, now)...)
+	groups := now.rows("subscriptionGroup.json", "subscriptionGroupTable")
+	if h.Kind.Name == "merlin" && h.End != Stop {
+		t.problem(inPlace(t.c.StoreDir(), t.n)...)
+		groups = lengthened(groups)
+	}
 	t.problem(compareTable("topics.json", now.rows("topics.json", "topicConfigTable"), t.ledger.topics, !t.allNew)...)
-	t.problem(compareTable("subscriptionGroup.json", now.rows("subscriptionGroup.json", "subscriptionGroupTable"), t.ledger.groups, !t.allNew)...)
+	t.problem(compareTable("subscriptionGroup.json", groups, t.ledger.groups, !t.allNew)...)
 	on := now.offsetsOn()
 	for q, want := range t.ledger.offsets {
 		// A kill may come before offsets are written; they never go back behind
