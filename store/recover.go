@@ -109,20 +109,24 @@ func (s *Store) recover(owner lastOwner) error {
 	if err != nil {
 		return err
 	}
-	if why != "" {
-		s.log.Warn("store: the log is cut at a record that was not written whole", "offset", end,
-			"file", s.clog.Path(end), "at", end-s.clog.SegmentOf(end), "durable", p.floor, "reason", why)
-	}
-	if why == "" && known > end {
-		s.log.Warn("store: the log ends before the last record that a consume queue knows", "offset", end,
-			"file", s.clog.Path(end), "at", end-s.clog.SegmentOf(end), "durable", p.floor, "known", known)
-	}
+	s.tellEnd(p, end, known, why)
 	if n := s.damage.Pieces; n > toldDamage {
 		s.log.Error("store: the log is damaged, not every place was told", "places", n, "bytes", s.damage.Bytes)
 	}
 	s.log.Info("store: recovered", "clean", p.clean, "from", p.from, "floor", p.floor, "end", end)
 	s.replayFrom, s.ends = min(p.from, end), nil
 	return s.settleAt(end, !p.clean || why != "" || known > end || !s.cp.known || s.o.TruncateAt > 0)
+}
+
+// tellEnd says where the log ends when it might have been further.
+func (s *Store) tellEnd(p plan, end, known int64, why string) {
+	at := []any{"offset", end, "file", s.clog.Path(end), "at", end - s.clog.SegmentOf(end), "durable", p.floor}
+	switch {
+	case why != "":
+		s.log.Warn("store: the log is cut at a record that was not written whole", append(at, "reason", why)...)
+	case known > end:
+		s.log.Warn("store: the log ends before the last record that a consume queue knows", append(at, "known", known)...)
+	}
 }
 
 // readFrom is where reading may begin for what is wanted from an offset on: there, when
