@@ -239,7 +239,7 @@ func (r *replay) above(m *message.Message) error {
 	q := r.s.queues.Find(m.Topic, m.QueueID)
 	if q == nil || q.Max() == 0 {
 		if m.QueueOffset > 0 && !r.whole {
-			r.mark(r.s.queues.FindOrCreate(m.Topic, m.QueueID)) // its files were lost
+			r.mark(r.s.queues.FindOrCreate(m.Topic, m.QueueID), m, "the queue is not there")
 		}
 		return nil
 	}
@@ -248,7 +248,7 @@ func (r *replay) above(m *message.Message) error {
 	}
 	if m.PhyOffset+int64(m.StoreSize) > q.MaxPhy() {
 		if m.QueueOffset > q.Max() && !r.whole {
-			r.mark(q)
+			r.mark(q, m, "the queue ends before")
 		}
 		return nil
 	}
@@ -265,7 +265,7 @@ func (r *replay) above(m *message.Message) error {
 	// A younger entry belongs to the next life of a deleted topic, and so does a
 	// queue that has not come so far.
 	if !ok || e.PhyOffset < m.PhyOffset || e.Filler() {
-		r.mark(q)
+		r.mark(q, m, "the queue has another message at its offset")
 		return nil
 	}
 	if size, valid, err := r.s.clog.Valid(e.PhyOffset); err != nil || valid && size == int(e.Size) {
@@ -327,9 +327,16 @@ func (r *replay) repair(q *consumequeue.Queue, e consumequeue.Entry, m *message.
 	return q.Repair(e)
 }
 
-func (r *replay) mark(q *consumequeue.Queue) {
+// mark gives a queue up: it is built again from the whole log. The first message at
+// which it and the log differ is told.
+func (r *replay) mark(q *consumequeue.Queue, m *message.Message, why string) {
 	if r.broken == nil {
 		r.broken = map[*consumequeue.Queue]bool{}
+	}
+	if !r.broken[q] && len(r.broken) < toldDamage {
+		r.s.log.Warn("store: a consume queue and the log differ, the queue is built again", "topic", q.Topic, "queue", q.ID,
+			"file", r.s.clog.Path(m.PhyOffset), "at", m.PhyOffset-r.s.clog.SegmentOf(m.PhyOffset), "offset", m.PhyOffset,
+			"queueOffset", m.QueueOffset, "queue ends at", q.Max(), "reason", why)
 	}
 	r.broken[q] = true
 }

@@ -22,7 +22,7 @@ import (
 // options are the flags of all kinds of work.
 type options struct {
 	nameServer, broker, topic string
-	topics, queues            int
+	topics, queues, creators  int
 	conns, window             int
 	size, maxMessages, laps   int
 	pid                       int
@@ -142,6 +142,7 @@ func (b *bench) parse(args []string) error {
 	f.StringVar(&b.topic, "topic", "bench", "topic, created when it is not there")
 	f.IntVar(&b.topics, "topics", 1, "number of topics; more than one are called <topic>-0, <topic>-1, ...")
 	f.IntVar(&b.queues, "queues", 8, "queues of each topic")
+	f.IntVar(&b.creators, "creators", 1, "connections that create the topics")
 	f.IntVar(&b.size, "size", 1024, "bytes of a body")
 	f.IntVar(&b.pid, "pid", 0, "process of the server, for its CPU time and memory")
 	f.DurationVar(&b.duration, "d", 10*time.Second, "how long to measure")
@@ -342,23 +343,40 @@ func (b *bench) slots() int { return b.topics * b.queues }
 // that a window spreads as far as it can.
 func (b *bench) slot(i int) (topic string, queue int) { return b.topicName(i % b.topics), i / b.topics }
 
-// prepare creates the topics and encodes the templates.
-func (b *bench) prepare(ctx context.Context) error {
+// create makes every n-th topic, from one on, over a connection of its own.
+func (b *bench) create(ctx context.Context, from, n int) error {
 	c, end, err := dial(ctx, b.broker)
 	if err != nil {
 		return err
 	}
 	defer end()
-	n := int32(b.queues)
-	began := time.Now()
-	for i := range b.topics {
+	queues := int32(b.queues)
+	for i := from; i < b.topics; i += n {
 		if _, err := c.call(codeCreateTopic, &header.CreateTopicRequest{
-			Topic: wire.Some(b.topicName(i)), DefaultTopic: wire.Some("TBW102"), ReadQueueNums: wire.Some(n), WriteQueueNums: wire.Some(n),
+			Topic: wire.Some(b.topicName(i)), DefaultTopic: wire.Some("TBW102"), ReadQueueNums: wire.Some(queues), WriteQueueNums: wire.Some(queues),
 			Perm: wire.Some(int32(6)), TopicFilterType: wire.Some("SINGLE_TAG"), TopicSysFlag: wire.Some(int32(0)), Order: wire.Some(false),
 			Attributes: wire.Some(""),
 		}, nil); err != nil {
 			return fmt.Errorf("bench: create topic %s: %w", b.topicName(i), err)
 		}
+	}
+	return nil
+}
+
+// prepare creates the topics and encodes the templates.
+func (b *bench) prepare(ctx context.Context) error {
+	began := time.Now()
+	n := min(max(b.creators, 1), b.topics)
+	errs := make(chan error, n)
+	for i := range n {
+		go func() { errs <- b.create(ctx, i, n) }()
+	}
+	var failed error
+	for range n {
+		failed = errors.Join(failed, <-errs)
+	}
+	if failed != nil {
+		return failed
 	}
 	if b.topics > 1 {
 		fmt.Fprintf(b.errOut, "%d topics of %d queues created in %.1f s\n", b.topics, b.queues, time.Since(began).Seconds())
