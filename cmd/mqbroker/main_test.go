@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/merlinmq/merlin/broker/config"
@@ -87,15 +88,25 @@ func TestTip(t *testing.T) {
 
 // bootLine cancels the run when the boot line was written.
 type bootLine struct {
-	bytes.Buffer
+	mu     sync.Mutex
+	text   bytes.Buffer
 	booted context.CancelFunc
 }
 
 func (b *bootLine) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	n, err := b.text.Write(p)
+	b.mu.Unlock()
 	if bytes.Contains(p, []byte("boot success")) {
 		b.booted()
 	}
-	return b.Buffer.Write(p)
+	return n, err
+}
+
+func (b *bootLine) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func TestRun_ServesUntilItIsStopped(t *testing.T) {
