@@ -1,6 +1,8 @@
 package store
 
 import (
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -147,8 +149,11 @@ func TestFloor_TheHeadOfAMessageRots(t *testing.T) {
 						require.NoError(t, image.RemoveAll("/store/consumequeue"))
 					}
 					o.FS = image
-					for range 2 {
+					for range 3 {
+						lines := &strings.Builder{}
+						o.Logger = slog.New(slog.NewTextHandler(lines, nil))
 						s = open(t, o)
+						require.NotContains(t, lines.String(), "not believed", "%s of %d became %d, queues lost %t", name, which, value, lost)
 						for q := range int32(2) {
 							got := readable(t, s, "T", q)
 							for off, b := range want[q] {

@@ -81,13 +81,17 @@ func (r *replay) run(from int64) (int64, string, error) {
 			}
 		}
 		fits, err := r.fits(m)
-		if err != nil || !fits {
+		if err == nil && fits {
+			err = s.dispatch.record(m, false)
+		}
+		if err != nil {
 			return err
 		}
-		if err := s.dispatch.record(m, false); err != nil {
-			return err
-		}
+		s.dispatch.last = m.PhyOffset // also when it was left out: the floor may stand behind it
 		s.appendedTime.Store(m.StoreTimestamp)
+		if !fits {
+			return nil
+		}
 		if s.o.Recovered != nil {
 			s.o.Recovered(m)
 		}
