@@ -73,6 +73,8 @@ final class FeatureCases {
         DefaultMQProducer p = e.start(e.configure(new DefaultMQProducer(e.name("p"), true, traces)));
         Env.Inbox box = new Env.Inbox();
         DefaultMQPushConsumer c = e.configure(new DefaultMQPushConsumer(group, true, traces));
+        // The message may come before the consumer has asked where the queue ends.
+        c.setConsumeFromWhere(org.apache.rocketmq.common.consumer.ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         c.subscribe(topic, "*");
         c.registerMessageListener((MessageListenerConcurrently) (ms, context) -> {
             box.add(ms);
